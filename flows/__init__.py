@@ -1,0 +1,1 @@
+"""The Prefect flows: one per file, the order of the steps and nothing else."""

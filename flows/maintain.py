@@ -1,0 +1,33 @@
+"""The weekly maintenance."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from tasks import command_line
+from tasks.blocks import PostgresDatabase
+from tasks.core.settings import MaintainParameters
+from tasks.ending import Ending, reported
+from tasks.endings import maintained
+from tasks.gates import exclusively
+from tasks.maintenance import maintain_indexes
+from tasks.preflight import read_standing
+
+DEFAULTS = MaintainParameters()
+
+
+@flow(name="maintain-phases-indexes", persist_result=False)
+@reported(steps_in_all=3)
+async def maintain(database: PostgresDatabase, parameters: MaintainParameters = DEFAULTS) -> Ending:
+    """Refreshes statistics, looks after the indexes of the phases model, and rebuilds invalid ones if asked to."""
+    target = database.to_database()
+    await read_standing(target, parameters)
+    async with exclusively(target, parameters):
+        done = await maintain_indexes(target, parameters)
+    return maintained(target, done)
+
+
+if __name__ == "__main__":
+    from flows.maintain import maintain as imported
+
+    command_line.run(imported, MaintainParameters, module="flows.maintain")

@@ -1,0 +1,57 @@
+"""From the dual architecture to phases only: the order of the steps, the gates, the branches."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from tasks import benchmark, command_line
+from tasks.backup import make_backup
+from tasks.blocks import PostgresDatabase
+from tasks.core.models import State
+from tasks.core.settings import MigrateParameters
+from tasks.core_migrations import run_core_migrations
+from tasks.ending import Ending, reported
+from tasks.endings import already_migrated, planned, resting, standing, succeeded
+from tasks.gates import exclusively, taken_back_where_a_gate_fails
+from tasks.integration import run_integration
+from tasks.preflight import check_database, make_plan
+from tasks.transform import transform_data
+from tasks.validation import validate_database
+
+PLAN = MigrateParameters()
+
+
+@flow(name="migrate-to-phases", persist_result=False)
+@reported(steps_in_all=11)
+async def migrate(database: PostgresDatabase, parameters: MigrateParameters = PLAN) -> Ending:
+    """Moves a campaign database to phases only. As it stands (mode=plan) it changes nothing and shows what it would do."""
+    target = database.to_database()
+    found = await check_database(target, parameters)
+    if parameters.mode == "status":
+        return standing(found)
+    if found.state is State.MIGRATED:
+        return already_migrated(found)
+    if parameters.mode == "plan":
+        return planned(found, await make_plan(target, parameters))
+
+    async with exclusively(target, parameters), taken_back_where_a_gate_fails(target, parameters):
+        await make_backup(target, parameters)
+        inputs = await benchmark.draw_inputs(target, parameters)
+        before = await benchmark.measure_before(target, parameters, inputs)
+        await transform_data(target, parameters)
+        await benchmark.compare_answers(target, parameters, inputs)
+        if parameters.stop_after == "transform":
+            return resting(found)
+        await run_core_migrations(target, parameters)
+        await validate_database(target, parameters)
+        after = await benchmark.measure_after(target, parameters, inputs)
+        comparison = await benchmark.compare(before, after, parameters)
+        await run_integration(target, parameters)
+        benchmark.require_target(comparison, parameters)
+    return succeeded(found, comparison)
+
+
+if __name__ == "__main__":
+    from flows.migrate import migrate as imported
+
+    command_line.run(imported, MigrateParameters, module="flows.migrate")

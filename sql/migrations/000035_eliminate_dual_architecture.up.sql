@@ -1,0 +1,1213 @@
+-- 000035: from two campaign models to phases only. Alone, after migrate-campaign-data.sql or behind the pipeline, which has
+-- then done all that takes time. Whole or nothing: what destroys stands in the one DO block at the end. No BEGIN or COMMIT
+-- in here, so that psql, golang-migrate and the pipeline can each run it in their own way. Running it again does nothing.
+
+-- block: guard
+-- Before anything is changed: are these the tables, does anything stand in the way, is every value known?
+DO $block$
+DECLARE
+    campaigns_oid oid := to_regclass(format('%I.campaigns', current_schema()));
+    domains_oid oid := to_regclass(format('%I.generated_domains', current_schema()));
+    legacy_numbers smallint[];
+    found text;
+BEGIN
+    IF campaigns_oid IS NULL OR domains_oid IS NULL THEN
+        RAISE EXCEPTION 'schema % has no table %', current_schema(),
+            CASE WHEN campaigns_oid IS NULL THEN 'campaigns' ELSE 'generated_domains' END
+            USING ERRCODE = 'undefined_table',
+                  HINT = 'Set search_path so that the schema of the campaign tables comes first.';
+    END IF;
+    SELECT array_agg(attnum) INTO legacy_numbers
+    FROM pg_attribute
+    WHERE attrelid = campaigns_oid AND NOT attisdropped
+      AND attname IN ('campaign_type', 'status', 'launch_sequence');
+    IF legacy_numbers IS NULL THEN
+        RETURN;  -- already phases only: what follows finds nothing to do
+    END IF;
+    SELECT string_agg(wanted.name, ', ') INTO found
+    FROM (VALUES ('campaign_type'), ('status')) AS wanted (name)
+    WHERE NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = campaigns_oid AND attname = wanted.name AND NOT attisdropped);
+    IF found IS NOT NULL THEN
+        RAISE EXCEPTION 'campaigns has no column % though it has other legacy columns', found
+            USING ERRCODE = 'undefined_column', HINT = 'Half of the legacy model is missing: find out who removed it.';
+    END IF;
+
+    -- What depends on a legacy column and is not rebuilt here. Indexes, checks, defaults and NOT NULL of the table itself
+    -- are recorded and dropped; our own triggers go with the sync.
+    SELECT string_agg(DISTINCT pg_describe_object(classid, objid, objsubid), '; ') INTO found
+    FROM pg_depend AS d
+    WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = campaigns_oid AND d.refobjsubid = ANY (legacy_numbers)
+      AND NOT (d.classid = 'pg_attrdef'::regclass AND EXISTS (
+            SELECT FROM pg_attrdef AS a WHERE a.oid = d.objid AND a.adrelid = campaigns_oid AND a.adnum = ANY (legacy_numbers)))
+      AND NOT (d.classid = 'pg_constraint'::regclass AND EXISTS (
+            SELECT FROM pg_constraint AS c
+            WHERE c.oid = d.objid AND c.conrelid = campaigns_oid AND c.contype IN ('c', 'n')
+              AND c.conkey <@ legacy_numbers))
+      AND NOT (d.classid = 'pg_class'::regclass AND EXISTS (
+            SELECT FROM pg_index AS i WHERE i.indexrelid = d.objid AND i.indrelid = campaigns_oid
+              AND NOT EXISTS (SELECT FROM pg_constraint AS c WHERE c.conindid = i.indexrelid)))
+      AND NOT (d.classid = 'pg_trigger'::regclass AND EXISTS (
+            SELECT FROM pg_trigger AS t
+            WHERE t.oid = d.objid AND t.tgname IN ('migration_keep_legacy_values_update')));
+    IF found IS NOT NULL THEN
+        RAISE EXCEPTION 'these depend on the legacy columns of campaigns: %', found
+            USING ERRCODE = 'dependent_objects_still_exist',
+                  HINT = 'Drop or rewrite them first; nothing has been changed. CASCADE is never used.';
+    END IF;
+
+    -- Names that we want and somebody else has.
+    SELECT string_agg(format('%s %s', CASE WHEN c.relkind = 'v' THEN 'view' ELSE 'table' END, c.oid::regclass), ', ')
+    INTO found
+    FROM pg_class AS c
+    WHERE c.relnamespace = current_schema()::regnamespace
+      AND c.relname IN ('migration_custom_mappings', 'migration_saved_objects', 'migration_legacy_values',
+                        'migration_counting', 'campaign_metric_changes', 'campaign_metrics_baseline',
+                        'campaigns_backup_000035', 'campaigns_pre_migration_backup', 'campaign_performance_metrics')
+      AND coalesce(obj_description(c.oid, 'pg_class'), '') NOT LIKE 'phases migration: %';
+    IF found IS NOT NULL THEN
+        RAISE EXCEPTION 'names that this migration needs are taken: %', found
+            USING ERRCODE = 'duplicate_table', HINT = 'Rename them; nothing has been changed.';
+    END IF;
+    SELECT string_agg(format('index %s (%s)', c.oid::regclass, pg_get_indexdef(c.oid)), ', ') INTO found
+    FROM pg_class AS c
+    JOIN (VALUES
+        ('idx_campaigns_workflow_primary', 'campaigns USING btree (current_phase, phase_status, user_id, updated_at)'),
+        ('idx_campaigns_phase_transitions', 'campaigns USING btree (current_phase, updated_at DESC)'),
+        ('idx_campaigns_user_dashboard', 'campaigns USING btree (user_id, phase_status, updated_at DESC)'),
+        ('idx_domains_campaign_validation_primary',
+         'generated_domains USING btree (domain_generation_campaign_id, dns_status, http_status)')
+    ) AS wanted (name, definition) ON wanted.name = c.relname
+    WHERE c.relnamespace = current_schema()::regnamespace
+      AND (c.relkind <> 'i'
+           OR pg_get_indexdef(c.oid) <> format('CREATE INDEX %I ON %I.', c.relname, current_schema()) || wanted.definition);
+    IF found IS NOT NULL THEN
+        RAISE EXCEPTION 'names that 000036 needs are taken by another definition: %', found
+            USING ERRCODE = 'duplicate_object', HINT = 'Rename them; nothing has been changed.';
+    END IF;
+END
+$block$;
+-- end block: guard
+
+-- block: mappings
+-- How a legacy value becomes a phases value and back. What the installation adds to the fixed mapping stands in
+-- migration_custom_mappings; a value that neither knows maps to NULL, and the caller refuses it.
+CREATE TABLE IF NOT EXISTS migration_custom_mappings (
+    target text NOT NULL CHECK (target IN ('current_phase', 'phase_status', 'campaign_type', 'status')),
+    source_is_null boolean NOT NULL,
+    source_value text NOT NULL,
+    target_value text NOT NULL,
+    PRIMARY KEY (target, source_is_null, source_value)
+);
+COMMENT ON TABLE migration_custom_mappings IS
+    'phases migration: mappings that this installation adds to the fixed ones';
+
+CREATE OR REPLACE FUNCTION migration_map_current_phase(campaign_type text)
+RETURNS text LANGUAGE plpgsql STABLE AS $function$
+DECLARE
+    mapped text := CASE $1
+        WHEN 'domain_generation' THEN 'generation'
+        WHEN 'dns_validation' THEN 'dns_validation'
+        WHEN 'http_keyword_validation' THEN 'http_keyword_validation'
+        WHEN 'analysis' THEN 'analysis'
+        WHEN 'comprehensive' THEN 'generation'
+        WHEN 'automated' THEN 'generation'
+    END;
+BEGIN
+    IF mapped IS NULL THEN
+        SELECT m.target_value INTO mapped
+        FROM migration_custom_mappings AS m
+        WHERE m.target = 'current_phase' AND m.source_is_null = ($1 IS NULL) AND m.source_value = coalesce($1, '');
+    END IF;
+    RETURN mapped;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION migration_map_phase_status(status text)
+RETURNS text LANGUAGE plpgsql STABLE AS $function$
+DECLARE
+    mapped text := CASE $1
+        WHEN 'pending' THEN 'not_started'
+        WHEN 'queued' THEN 'not_started'
+        WHEN 'running' THEN 'in_progress'
+        WHEN 'pausing' THEN 'paused'
+        WHEN 'paused' THEN 'paused'
+        WHEN 'completed' THEN 'completed'
+        WHEN 'archived' THEN 'completed'
+        WHEN 'failed' THEN 'failed'
+        WHEN 'cancelled' THEN 'failed'
+    END;
+BEGIN
+    IF mapped IS NULL THEN
+        SELECT m.target_value INTO mapped
+        FROM migration_custom_mappings AS m
+        WHERE m.target = 'phase_status' AND m.source_is_null = ($1 IS NULL) AND m.source_value = coalesce($1, '');
+    END IF;
+    RETURN mapped;
+END
+$function$;
+
+-- The way back. A custom mapping comes first here: it stands for a value that the installation's own constraint forbids.
+CREATE OR REPLACE FUNCTION migration_map_campaign_type(current_phase text)
+RETURNS text LANGUAGE plpgsql STABLE AS $function$
+DECLARE
+    mapped text;
+BEGIN
+    SELECT m.target_value INTO mapped
+    FROM migration_custom_mappings AS m
+    WHERE m.target = 'campaign_type' AND NOT m.source_is_null AND m.source_value = $1;
+    RETURN coalesce(mapped, CASE $1
+        WHEN 'setup' THEN 'domain_generation'
+        WHEN 'generation' THEN 'domain_generation'
+        WHEN 'dns_validation' THEN 'dns_validation'
+        WHEN 'http_keyword_validation' THEN 'http_keyword_validation'
+        WHEN 'analysis' THEN 'analysis'
+    END);
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION migration_map_status(phase_status text)
+RETURNS text LANGUAGE plpgsql STABLE AS $function$
+DECLARE
+    mapped text;
+BEGIN
+    SELECT m.target_value INTO mapped
+    FROM migration_custom_mappings AS m
+    WHERE m.target = 'status' AND NOT m.source_is_null AND m.source_value = $1;
+    RETURN coalesce(mapped, CASE $1
+        WHEN 'not_started' THEN 'pending'
+        WHEN 'in_progress' THEN 'running'
+        WHEN 'paused' THEN 'paused'
+        WHEN 'completed' THEN 'completed'
+        WHEN 'failed' THEN 'failed'
+    END);
+END
+$function$;
+
+-- Percent, 0 to 100: the phase gives the base and the width, the work done in it the fraction.
+CREATE OR REPLACE FUNCTION migration_map_progress(
+    current_phase text, phase_status text, progress_percentage double precision,
+    domains bigint, dns_validated_domains bigint, http_validated_domains bigint, leads bigint
+)
+RETURNS numeric LANGUAGE plpgsql IMMUTABLE AS $function$
+DECLARE
+    base numeric;
+    width numeric;
+    fraction numeric;
+BEGIN
+    IF $2 = 'completed' THEN
+        RETURN 100.00;
+    ELSIF $2 IN ('failed', 'not_started') OR $1 = 'setup' THEN
+        RETURN 0.00;
+    END IF;
+    CASE $1
+        WHEN 'generation' THEN
+            base := 0; width := 25; fraction := coalesce($3, 0)::numeric / 100;
+        WHEN 'dns_validation' THEN
+            base := 25; width := 25; fraction := coalesce($5::numeric / nullif($4, 0), 0);
+        WHEN 'http_keyword_validation' THEN
+            base := 50; width := 25; fraction := coalesce($6::numeric / nullif($4, 0), 0);
+        WHEN 'analysis' THEN
+            base := 75; width := 20; fraction := coalesce($7::numeric / nullif($4, 0), 0);
+        ELSE
+            RETURN NULL;
+    END CASE;
+    RETURN round(base + width * least(greatest(fraction, 0), 1), 2);
+END
+$function$;
+
+-- The five read nothing but what stands in this schema, whatever search path the caller has.
+DO $block$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY[
+        'migration_map_current_phase(text)', 'migration_map_phase_status(text)', 'migration_map_campaign_type(text)',
+        'migration_map_status(text)',
+        'migration_map_progress(text, text, double precision, bigint, bigint, bigint, bigint)'
+    ] LOOP
+        EXECUTE format('ALTER FUNCTION %s SET search_path = %I, pg_temp', name, current_schema());
+        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', name);
+    END LOOP;
+END
+$block$;
+-- end block: mappings
+
+-- block: keep_row
+-- Whether a column of campaigns is there.
+CREATE OR REPLACE FUNCTION migration_has_column(column_name text)
+RETURNS boolean LANGUAGE sql STABLE AS $function$
+    SELECT EXISTS (
+        SELECT FROM pg_attribute
+        WHERE attrelid = to_regclass(format('%I.campaigns', current_schema())) AND attname = $1 AND NOT attisdropped
+    )
+$function$;
+
+-- The last BEFORE UPDATE trigger of all: while metrics are folded or rows are filled, every other value stays as it is,
+-- updated_at above all. A plain UPDATE by the application is not concerned. It writes to NEW and never to OLD: up to
+-- PostgreSQL 15 a server process dies when PL/pgSQL replaces a field of OLD whose value is a column default that was added
+-- without a rewrite.
+CREATE OR REPLACE FUNCTION migration_create_keep_row()
+RETURNS void LANGUAGE plpgsql AS $function$
+DECLARE
+    assignments text;
+BEGIN
+    SELECT string_agg(format('    NEW.%1$I := OLD.%1$I;', attname), E'\n' ORDER BY attnum) INTO assignments
+    FROM pg_attribute
+    WHERE attrelid = to_regclass(format('%I.campaigns', current_schema()))
+      AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
+      AND attname NOT IN ('current_phase', 'phase_status', 'progress', 'domains', 'leads', 'dns_validated_domains',
+                          'http_validated_domains', 'campaign_type', 'status', 'launch_sequence');
+    EXECUTE format(E'CREATE OR REPLACE FUNCTION campaigns_keep_row() RETURNS trigger LANGUAGE plpgsql AS $body$\n'
+                   'BEGIN\n%s\n    RETURN NEW;\nEND\n$body$', assignments);
+    IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass(format('%I.campaigns', current_schema()))
+                   AND tgname = 'zzz_campaigns_keep_row') THEN
+        CREATE TRIGGER zzz_campaigns_keep_row BEFORE UPDATE ON campaigns FOR EACH ROW
+        WHEN (current_setting('campaign_metrics.folding', true) = 'on')
+        EXECUTE FUNCTION campaigns_keep_row();
+    END IF;
+END
+$function$;
+-- end block: keep_row
+
+-- block: toolkit
+-- The pieces of the migration, each a function that can be called again without harm. By hand they run in one go, further
+-- down; the pipeline calls them one by one, each in a short transaction of its own.
+
+-- What was dropped or changed, with the statements that bring it back. The way back replays it in the order of position.
+CREATE TABLE IF NOT EXISTS migration_saved_objects (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    position integer NOT NULL,
+    kind text NOT NULL,
+    identity text NOT NULL,
+    definition text,
+    comment text,
+    statistics_target integer,
+    options text[],
+    owner text,
+    grants text,
+    drop_statement text,
+    create_statement text,
+    recorded_at timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (kind, identity)
+);
+COMMENT ON TABLE migration_saved_objects IS 'phases migration: what was dropped or changed, and how it comes back';
+
+-- The legacy values as they were written, kept in step until the legacy columns go.
+CREATE TABLE IF NOT EXISTS migration_legacy_values (
+    campaign_id uuid PRIMARY KEY,
+    campaign_type text,
+    status text,
+    launch_sequence boolean
+);
+COMMENT ON TABLE migration_legacy_values IS 'phases migration: the legacy values of each campaign as they were written';
+
+-- Differences in a campaign's domain metrics, from the statement that made them to the commit that folds them in.
+CREATE TABLE IF NOT EXISTS campaign_metric_changes (
+    transaction_id xid8 NOT NULL,
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    campaign_id uuid NOT NULL,
+    domains bigint NOT NULL,
+    dns_validated_domains bigint NOT NULL,
+    http_validated_domains bigint NOT NULL,
+    leads bigint NOT NULL,
+    folds boolean NOT NULL,
+    PRIMARY KEY (transaction_id, id)
+);
+COMMENT ON TABLE campaign_metric_changes IS
+    'phases migration: differences of the metrics that open transactions have not yet folded into campaigns';
+
+-- Campaigns whose metrics are being counted. While a campaign stands here its differences are kept, not folded.
+CREATE TABLE IF NOT EXISTS campaign_metrics_baseline (
+    campaign_id uuid PRIMARY KEY,
+    counted_in pg_snapshot,
+    domains bigint NOT NULL DEFAULT 0,
+    dns_validated_domains bigint NOT NULL DEFAULT 0,
+    http_validated_domains bigint NOT NULL DEFAULT 0,
+    leads bigint NOT NULL DEFAULT 0
+);
+COMMENT ON TABLE campaign_metrics_baseline IS
+    'phases migration: campaigns whose metrics are being counted, with the count and the snapshot that it saw';
+
+-- Campaigns as they were, twice over: one copy for 000035, one for rollback-data.sql. A copy is only replaced when the
+-- migration it belongs to was taken back, that is, when nothing is recorded.
+CREATE OR REPLACE FUNCTION migration_backup_campaigns()
+RETURNS bigint LANGUAGE plpgsql AS $function$
+DECLARE
+    copy text;
+    copied bigint;
+BEGIN
+    FOREACH copy IN ARRAY ARRAY['campaigns_pre_migration_backup', 'campaigns_backup_000035'] LOOP
+        IF to_regclass(format('%I.%I', current_schema(), copy)) IS NOT NULL THEN
+            IF EXISTS (SELECT FROM migration_saved_objects WHERE kind = 'backup' AND identity = copy) THEN
+                CONTINUE;
+            END IF;
+            EXECUTE format('DROP TABLE %I', copy);
+        END IF;
+        EXECUTE format('CREATE TABLE %I AS TABLE campaigns', copy);
+        GET DIAGNOSTICS copied = ROW_COUNT;
+        EXECUTE format('ALTER TABLE %I ADD PRIMARY KEY (id)', copy);
+        EXECUTE format('COMMENT ON TABLE %I IS %L', copy, 'phases migration: campaigns as they were at ' || now());
+        INSERT INTO migration_saved_objects (position, kind, identity, definition)
+        VALUES (0, 'backup', copy, format('%s campaigns', copied));
+    END LOOP;
+    EXECUTE 'SELECT count(*) FROM campaigns_pre_migration_backup' INTO copied;
+    RETURN copied;
+END
+$function$;
+
+-- Where the installation's own constraint or enum forbids what the fixed inverse mapping gives, the nearest value that
+-- it allows: along the order of the phases, and from paused or failed to what comes closest.
+CREATE OR REPLACE FUNCTION migration_find_inverse_mappings()
+RETURNS void LANGUAGE plpgsql AS $function$
+DECLARE
+    campaigns_oid oid := to_regclass(format('%I.campaigns', current_schema()));
+    wish record;
+    candidate text;
+    allowed boolean;
+    settled text;
+BEGIN
+    FOR wish IN
+        SELECT * FROM (VALUES
+            ('campaign_type', 'setup', ARRAY['domain_generation', 'comprehensive', 'automated']),
+            ('campaign_type', 'generation', ARRAY['domain_generation', 'comprehensive', 'automated']),
+            ('campaign_type', 'dns_validation', ARRAY['dns_validation', 'domain_generation']),
+            ('campaign_type', 'http_keyword_validation', ARRAY['http_keyword_validation', 'dns_validation']),
+            ('campaign_type', 'analysis', ARRAY['analysis', 'http_keyword_validation', 'dns_validation']),
+            ('status', 'not_started', ARRAY['pending', 'queued']),
+            ('status', 'in_progress', ARRAY['running']),
+            ('status', 'paused', ARRAY['paused', 'pausing', 'pending']),
+            ('status', 'completed', ARRAY['completed', 'archived']),
+            ('status', 'failed', ARRAY['failed', 'cancelled'])
+        ) AS w (target, source_value, candidates)
+    LOOP
+        settled := NULL;
+        FOREACH candidate IN ARRAY wish.candidates LOOP
+            allowed := migration_allows(wish.target, candidate);
+            IF allowed THEN
+                settled := candidate;
+                EXIT;
+            END IF;
+        END LOOP;
+        IF settled IS NULL THEN
+            RAISE EXCEPTION 'campaigns.% allows none of % for %', wish.target, wish.candidates, wish.source_value
+                USING ERRCODE = 'check_violation', HINT = 'Look at the check constraints or the enum of that column.';
+        ELSIF settled <> wish.candidates[1] THEN
+            INSERT INTO migration_custom_mappings (target, source_is_null, source_value, target_value)
+            VALUES (wish.target, false, wish.source_value, settled)
+            ON CONFLICT DO NOTHING;
+        END IF;
+    END LOOP;
+END
+$function$;
+
+-- Whether the type of a legacy column and the check constraints on it alone admit a value.
+CREATE OR REPLACE FUNCTION migration_allows(column_name text, candidate text)
+RETURNS boolean LANGUAGE plpgsql STABLE AS $function$
+DECLARE
+    campaigns_oid oid := to_regclass(format('%I.campaigns', current_schema()));
+    column_number smallint;
+    column_type oid;
+    expression text;
+    admits boolean;
+BEGIN
+    SELECT attnum, atttypid INTO column_number, column_type
+    FROM pg_attribute WHERE attrelid = campaigns_oid AND attname = $1 AND NOT attisdropped;
+    IF EXISTS (SELECT FROM pg_enum WHERE enumtypid = column_type)
+       AND NOT EXISTS (SELECT FROM pg_enum WHERE enumtypid = column_type AND enumlabel = $2) THEN
+        RETURN false;
+    END IF;
+    FOR expression IN
+        SELECT pg_get_expr(conbin, conrelid) FROM pg_constraint
+        WHERE conrelid = campaigns_oid AND contype = 'c' AND conkey = ARRAY[column_number]
+    LOOP
+        EXECUTE format('SELECT %s FROM (SELECT %L::%s AS %I) AS candidate',
+                       expression, $2, format_type(column_type, NULL), $1) INTO admits;
+        IF admits IS FALSE THEN
+            RETURN false;
+        END IF;
+    END LOOP;
+    RETURN true;
+END
+$function$;
+
+-- The phases columns, where they lack. The two that the mapping fills come without a default: until they are filled NULL
+-- says so. What was there before is recorded, to be put back as it was.
+CREATE OR REPLACE FUNCTION migration_expand_columns()
+RETURNS void LANGUAGE plpgsql AS $function$
+DECLARE
+    campaigns_oid oid := to_regclass(format('%I.campaigns', current_schema()));
+    wanted record;
+    present record;
+BEGIN
+    FOR wanted IN
+        SELECT * FROM (VALUES
+            (1, 'current_phase', 'text', NULL),
+            (2, 'phase_status', 'text', NULL),
+            (3, 'progress', 'numeric(5,2)', '0'),
+            (4, 'domains', 'bigint', '0'),
+            (5, 'leads', 'bigint', '0'),
+            (6, 'dns_validated_domains', 'bigint', '0'),
+            (7, 'http_validated_domains', 'bigint', '0')
+        ) AS w (ordinal, name, type, standard) ORDER BY ordinal
+    LOOP
+        CONTINUE WHEN EXISTS (
+            SELECT FROM migration_saved_objects
+            WHERE kind IN ('added column', 'phases column') AND identity = wanted.name);
+        SELECT a.attnotnull, pg_get_expr(d.adbin, d.adrelid) AS standard,
+               format_type(a.atttypid, a.atttypmod) AS type
+        INTO present
+        FROM pg_attribute AS a
+        LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+        WHERE a.attrelid = campaigns_oid AND a.attname = wanted.name AND NOT a.attisdropped;
+        IF NOT FOUND THEN
+            EXECUTE format('ALTER TABLE campaigns ADD COLUMN %I %s%s', wanted.name, wanted.type,
+                           coalesce(' NOT NULL DEFAULT ' || wanted.standard, ''));
+            INSERT INTO migration_saved_objects (position, kind, identity, definition, drop_statement)
+            VALUES (900, 'added column', wanted.name, wanted.type,
+                    format('ALTER TABLE campaigns DROP COLUMN %I', wanted.name));
+            CONTINUE;
+        END IF;
+        IF present.type <> wanted.type AND NOT (wanted.type = 'text' AND present.type LIKE 'character varying%') THEN
+            RAISE EXCEPTION 'campaigns.% is %, this migration needs %', wanted.name, present.type, wanted.type
+                USING ERRCODE = 'datatype_mismatch', HINT = 'Change its type first; nothing has been changed.';
+        END IF;
+        INSERT INTO migration_saved_objects (position, kind, identity, definition, create_statement)
+        VALUES (910, 'phases column', wanted.name, present.type,
+                format('ALTER TABLE campaigns ALTER COLUMN %I %s', wanted.name,
+                       coalesce('SET DEFAULT ' || present.standard, 'DROP DEFAULT'))
+                || format(', ALTER COLUMN %I %s NOT NULL', wanted.name,
+                          CASE WHEN present.attnotnull THEN 'SET' ELSE 'DROP' END));
+        EXECUTE format('ALTER TABLE campaigns ALTER COLUMN %I %s', wanted.name,
+                       coalesce('SET DEFAULT ' || wanted.standard, 'DROP DEFAULT'));
+    END LOOP;
+END
+$function$;
+
+-- Writers that know one model write the other through this trigger. It is the last but one of the BEFORE row triggers.
+-- A legacy value that still maps to the phases value stays: queued is not turned into pending, and comprehensive and
+-- automated belong to every phase.
+CREATE OR REPLACE FUNCTION migration_sync_models()
+RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $function$
+DECLARE
+    inserted boolean := TG_OP = 'INSERT';
+    type_moved boolean := false;
+    phase_moved boolean := false;
+    status_moved boolean := false;
+    phase_status_moved boolean := false;
+    contradicts boolean;
+    filling text := current_setting('migration.prefer', true);
+BEGIN
+    IF NOT inserted THEN
+        type_moved := NEW.campaign_type IS DISTINCT FROM OLD.campaign_type;
+        phase_moved := NEW.current_phase IS DISTINCT FROM OLD.current_phase;
+        status_moved := NEW.status IS DISTINCT FROM OLD.status;
+        phase_status_moved := NEW.phase_status IS DISTINCT FROM OLD.phase_status;
+        IF (phase_moved AND NEW.current_phase IS NULL) OR (phase_status_moved AND NEW.phase_status IS NULL) THEN
+            RAISE EXCEPTION 'current_phase and phase_status of campaign % cannot be set to NULL', NEW.id
+                USING ERRCODE = 'check_violation';
+        END IF;
+    END IF;
+
+    contradicts := coalesce(NEW.campaign_type::text NOT IN ('comprehensive', 'automated'), true)
+        AND migration_map_current_phase(NEW.campaign_type::text) IS DISTINCT FROM NEW.current_phase::text;
+    IF NEW.current_phase IS NULL OR (type_moved AND NOT phase_moved) OR (contradicts AND filling = 'legacy') THEN
+        NEW.current_phase := migration_map_current_phase(NEW.campaign_type::text);
+        IF NEW.current_phase IS NULL THEN
+            RAISE EXCEPTION 'campaign_type % of campaign % maps to no phase', quote_nullable(NEW.campaign_type), NEW.id
+                USING ERRCODE = 'check_violation', HINT = 'Use a known campaign_type, or map this one in the run''s parameters.';
+        END IF;
+    ELSIF contradicts AND (inserted OR phase_moved OR filling = 'phases') THEN
+        IF type_moved THEN
+            RAISE EXCEPTION 'campaign %: campaign_type % and current_phase % contradict each other',
+                NEW.id, NEW.campaign_type, NEW.current_phase USING ERRCODE = 'check_violation';
+        END IF;
+        NEW.campaign_type := migration_map_campaign_type(NEW.current_phase::text);
+        IF NEW.campaign_type IS NULL THEN
+            RAISE EXCEPTION 'current_phase % of campaign % is none of the phases', NEW.current_phase, NEW.id
+                USING ERRCODE = 'check_violation';
+        END IF;
+    END IF;
+
+    contradicts := migration_map_phase_status(NEW.status::text) IS DISTINCT FROM NEW.phase_status::text;
+    IF NEW.phase_status IS NULL OR (status_moved AND NOT phase_status_moved) OR (contradicts AND filling = 'legacy') THEN
+        NEW.phase_status := migration_map_phase_status(NEW.status::text);
+        IF NEW.phase_status IS NULL THEN
+            RAISE EXCEPTION 'status % of campaign % maps to no phase status', quote_nullable(NEW.status), NEW.id
+                USING ERRCODE = 'check_violation', HINT = 'Use a known status, or map this one in the run''s parameters.';
+        END IF;
+    ELSIF contradicts AND (inserted OR phase_status_moved OR filling = 'phases') THEN
+        IF status_moved THEN
+            RAISE EXCEPTION 'campaign %: status % and phase_status % contradict each other',
+                NEW.id, NEW.status, NEW.phase_status USING ERRCODE = 'check_violation';
+        END IF;
+        NEW.status := migration_map_status(NEW.phase_status::text);
+        IF NEW.status IS NULL THEN
+            RAISE EXCEPTION 'phase_status % of campaign % is none of the phase statuses', NEW.phase_status, NEW.id
+                USING ERRCODE = 'check_violation';
+        END IF;
+    END IF;
+
+    -- Progress follows, unless this very statement sets it.
+    IF inserted THEN
+        IF coalesce(NEW.progress, 0) = 0 THEN
+            NEW.progress := migration_map_progress(
+                NEW.current_phase::text, NEW.phase_status::text, NEW.progress_percentage,
+                NEW.domains, NEW.dns_validated_domains, NEW.http_validated_domains, NEW.leads);
+        END IF;
+    ELSIF coalesce(filling, '') <> '' OR NEW.progress IS NOT DISTINCT FROM OLD.progress AND (
+            (NEW.current_phase, NEW.phase_status, NEW.progress_percentage,
+             NEW.domains, NEW.dns_validated_domains, NEW.http_validated_domains, NEW.leads)
+            IS DISTINCT FROM
+            (OLD.current_phase, OLD.phase_status, OLD.progress_percentage,
+             OLD.domains, OLD.dns_validated_domains, OLD.http_validated_domains, OLD.leads)) THEN
+        NEW.progress := migration_map_progress(
+            NEW.current_phase::text, NEW.phase_status::text, NEW.progress_percentage,
+            NEW.domains, NEW.dns_validated_domains, NEW.http_validated_domains, NEW.leads);
+    END IF;
+    RETURN NEW;
+END
+$function$;
+
+-- The triggers that keep both models in step, and the mirror of the legacy values.
+CREATE OR REPLACE FUNCTION migration_install_sync()
+RETURNS void LANGUAGE plpgsql AS $function$
+DECLARE
+    campaigns_oid oid := to_regclass(format('%I.campaigns', current_schema()));
+    launch boolean := migration_has_column('launch_sequence');
+BEGIN
+    IF EXISTS (SELECT FROM pg_trigger WHERE tgrelid = campaigns_oid AND tgname = 'zzy_migration_sync_models') THEN
+        RETURN;
+    END IF;
+    LOCK TABLE campaigns IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM migration_find_inverse_mappings();
+    EXECUTE format(
+        $body$
+        CREATE OR REPLACE FUNCTION migration_keep_legacy_values() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+        SET search_path = %1$I, pg_temp AS $inner$
+        BEGIN
+            IF TG_OP = 'DELETE' THEN
+                DELETE FROM migration_legacy_values WHERE campaign_id = OLD.id;
+                RETURN NULL;
+            END IF;
+            INSERT INTO migration_legacy_values AS kept (campaign_id, campaign_type, status, launch_sequence)
+            VALUES (NEW.id, NEW.campaign_type, NEW.status, %2$s)
+            ON CONFLICT (campaign_id) DO UPDATE
+            SET campaign_type = excluded.campaign_type, status = excluded.status,
+                launch_sequence = excluded.launch_sequence;
+            RETURN NULL;
+        END
+        $inner$
+        $body$, current_schema(), CASE WHEN launch THEN 'NEW.launch_sequence' ELSE 'NULL' END);
+    REVOKE ALL ON FUNCTION migration_keep_legacy_values() FROM PUBLIC;
+    CREATE TRIGGER zzy_migration_sync_models BEFORE INSERT OR UPDATE ON campaigns
+        FOR EACH ROW EXECUTE FUNCTION migration_sync_models();
+    CREATE TRIGGER migration_keep_legacy_values AFTER INSERT OR DELETE ON campaigns
+        FOR EACH ROW EXECUTE FUNCTION migration_keep_legacy_values();
+    EXECUTE format(
+        'CREATE TRIGGER migration_keep_legacy_values_update AFTER UPDATE ON campaigns FOR EACH ROW'
+        ' WHEN (OLD.campaign_type IS DISTINCT FROM NEW.campaign_type OR OLD.status IS DISTINCT FROM NEW.status%s)'
+        ' EXECUTE FUNCTION migration_keep_legacy_values()',
+        CASE WHEN launch THEN ' OR OLD.launch_sequence IS DISTINCT FROM NEW.launch_sequence' ELSE '' END);
+    PERFORM migration_create_keep_row();
+    INSERT INTO migration_saved_objects (position, kind, identity) VALUES (0, 'expanded', 'campaigns')
+    ON CONFLICT DO NOTHING;
+END
+$function$;
+
+-- Metrics: statement triggers append differences, for INSERT, COPY, UPDATE, MERGE, ON CONFLICT and cascades alike.
+CREATE OR REPLACE FUNCTION campaign_metrics_on_insert()
+RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $function$
+BEGIN
+    INSERT INTO campaign_metric_changes
+        (transaction_id, campaign_id, domains, dns_validated_domains, http_validated_domains, leads, folds)
+    SELECT pg_current_xact_id(), n.domain_generation_campaign_id, count(*),
+           count(*) FILTER (WHERE n.dns_status = 'ok'), count(*) FILTER (WHERE n.http_status = 'ok'),
+           count(*) FILTER (WHERE n.lead_score > 0), row_number() OVER () = 1
+    FROM new_rows AS n
+    GROUP BY n.domain_generation_campaign_id;
+    RETURN NULL;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION campaign_metrics_on_delete()
+RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $function$
+BEGIN
+    INSERT INTO campaign_metric_changes
+        (transaction_id, campaign_id, domains, dns_validated_domains, http_validated_domains, leads, folds)
+    SELECT pg_current_xact_id(), o.domain_generation_campaign_id, -count(*),
+           -count(*) FILTER (WHERE o.dns_status = 'ok'), -count(*) FILTER (WHERE o.http_status = 'ok'),
+           -count(*) FILTER (WHERE o.lead_score > 0), row_number() OVER () = 1
+    FROM old_rows AS o
+    GROUP BY o.domain_generation_campaign_id;
+    RETURN NULL;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION campaign_metrics_on_update()
+RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $function$
+BEGIN
+    INSERT INTO campaign_metric_changes
+        (transaction_id, campaign_id, domains, dns_validated_domains, http_validated_domains, leads, folds)
+    SELECT pg_current_xact_id(), d.campaign_id, d.domains, d.dns, d.http, d.leads, row_number() OVER () = 1
+    FROM (
+        SELECT s.campaign_id, sum(s.domains) AS domains, sum(s.dns) AS dns, sum(s.http) AS http, sum(s.leads) AS leads
+        FROM (
+            SELECT n.domain_generation_campaign_id AS campaign_id, count(*) AS domains,
+                   count(*) FILTER (WHERE n.dns_status = 'ok') AS dns,
+                   count(*) FILTER (WHERE n.http_status = 'ok') AS http,
+                   count(*) FILTER (WHERE n.lead_score > 0) AS leads
+            FROM new_rows AS n GROUP BY 1
+            UNION ALL
+            SELECT o.domain_generation_campaign_id, -count(*),
+                   -count(*) FILTER (WHERE o.dns_status = 'ok'), -count(*) FILTER (WHERE o.http_status = 'ok'),
+                   -count(*) FILTER (WHERE o.lead_score > 0)
+            FROM old_rows AS o GROUP BY 1
+        ) AS s
+        GROUP BY s.campaign_id
+    ) AS d
+    WHERE (d.domains, d.dns, d.http, d.leads) IS DISTINCT FROM (0, 0, 0, 0);
+    RETURN NULL;
+END
+$function$;
+
+-- TRUNCATE has no transition tables, but nobody else is writing while it holds its lock: every count is zero.
+CREATE OR REPLACE FUNCTION campaign_metrics_on_truncate()
+RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET campaign_metrics.folding = 'on' AS $function$
+BEGIN
+    PERFORM FROM campaigns
+    WHERE (domains, leads, dns_validated_domains, http_validated_domains) IS DISTINCT FROM (0, 0, 0, 0)
+    ORDER BY id FOR NO KEY UPDATE;
+    DELETE FROM campaign_metric_changes;
+    UPDATE campaign_metrics_baseline
+    SET domains = 0, leads = 0, dns_validated_domains = 0, http_validated_domains = 0;
+    UPDATE campaigns SET domains = 0, leads = 0, dns_validated_domains = 0, http_validated_domains = 0
+    WHERE (domains, leads, dns_validated_domains, http_validated_domains) IS DISTINCT FROM (0, 0, 0, 0);
+    RETURN NULL;
+END
+$function$;
+
+-- At commit: the campaigns that this transaction changed, locked in the order of their ids, so that two transactions never
+-- wait for each other in a circle. A campaign that is being counted keeps its differences until its count is in.
+CREATE OR REPLACE FUNCTION campaign_metrics_fold()
+RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET campaign_metrics.folding = 'on' AS $function$
+DECLARE
+    concerned uuid[];
+BEGIN
+    SELECT array_agg(DISTINCT campaign_id) INTO concerned
+    FROM campaign_metric_changes WHERE transaction_id = pg_current_xact_id();
+    IF concerned IS NULL THEN
+        RETURN NULL;  -- an earlier call in this transaction took them all
+    END IF;
+    -- The argument is the transaction that began the last count. A snapshot from before it does not know who is counted.
+    IF NOT pg_visible_in_snapshot(TG_ARGV[0]::xid8, pg_current_snapshot())
+       AND TG_ARGV[0]::xid8 <> pg_current_xact_id() THEN
+        RAISE EXCEPTION 'could not serialize access: this transaction began before the domain metrics were set up'
+            USING ERRCODE = 'serialization_failure', HINT = 'Retry the transaction.';
+    END IF;
+    PERFORM FROM campaigns WHERE id = ANY (concerned) ORDER BY id FOR NO KEY UPDATE;
+    WITH folded AS (
+        DELETE FROM campaign_metric_changes AS ch
+        WHERE ch.transaction_id = pg_current_xact_id()
+          AND NOT EXISTS (SELECT FROM campaign_metrics_baseline AS b WHERE b.campaign_id = ch.campaign_id)
+        RETURNING ch.campaign_id, ch.domains, ch.dns_validated_domains, ch.http_validated_domains, ch.leads
+    )
+    UPDATE campaigns AS c
+    SET domains = coalesce(c.domains, 0) + s.domains,
+        dns_validated_domains = coalesce(c.dns_validated_domains, 0) + s.dns,
+        http_validated_domains = coalesce(c.http_validated_domains, 0) + s.http,
+        leads = coalesce(c.leads, 0) + s.leads
+    FROM (
+        SELECT f.campaign_id, sum(f.domains) AS domains, sum(f.dns_validated_domains) AS dns,
+               sum(f.http_validated_domains) AS http, sum(f.leads) AS leads
+        FROM folded AS f GROUP BY f.campaign_id
+    ) AS s
+    WHERE c.id = s.campaign_id
+      AND (s.domains, s.dns, s.http, s.leads) IS DISTINCT FROM (0, 0, 0, 0);
+    RETURN NULL;
+END
+$function$;
+
+-- All triggers of the metrics, and every campaign marked as uncounted, in one short lock: whoever writes domains later is
+-- recorded, and nobody who wrote earlier is still under way.
+CREATE OR REPLACE FUNCTION migration_install_metrics()
+RETURNS void LANGUAGE plpgsql AS $function$
+BEGIN
+    IF EXISTS (SELECT FROM pg_trigger WHERE tgname = 'campaign_metric_changes_fold'
+               AND tgrelid = to_regclass(format('%I.campaign_metric_changes', current_schema()))) THEN
+        RETURN;
+    END IF;
+    LOCK TABLE generated_domains IN SHARE ROW EXCLUSIVE MODE;
+    CREATE TRIGGER zzz_campaign_metrics_insert AFTER INSERT ON generated_domains
+        REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION campaign_metrics_on_insert();
+    CREATE TRIGGER zzz_campaign_metrics_update AFTER UPDATE ON generated_domains
+        REFERENCING NEW TABLE AS new_rows OLD TABLE AS old_rows
+        FOR EACH STATEMENT EXECUTE FUNCTION campaign_metrics_on_update();
+    CREATE TRIGGER zzz_campaign_metrics_delete AFTER DELETE ON generated_domains
+        REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION campaign_metrics_on_delete();
+    CREATE TRIGGER zzz_campaign_metrics_truncate AFTER TRUNCATE ON generated_domains
+        FOR EACH STATEMENT EXECUTE FUNCTION campaign_metrics_on_truncate();
+    INSERT INTO campaign_metrics_baseline (campaign_id) SELECT id FROM campaigns ON CONFLICT DO NOTHING;
+    EXECUTE format(
+        'CREATE CONSTRAINT TRIGGER campaign_metric_changes_fold AFTER INSERT ON campaign_metric_changes'
+        ' DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.folds) EXECUTE FUNCTION campaign_metrics_fold(%L)',
+        pg_current_xact_id());
+END
+$function$;
+
+-- One pass over generated_domains, under the snapshot of this one statement and without a row lock. What later
+-- transactions do stands in campaign_metric_changes under a transaction id that this snapshot does not see.
+CREATE OR REPLACE FUNCTION migration_count_metrics()
+RETURNS bigint LANGUAGE plpgsql AS $function$
+DECLARE
+    counted bigint;
+BEGIN
+    IF NOT EXISTS (SELECT FROM campaign_metrics_baseline WHERE counted_in IS NULL) THEN
+        RETURN 0;
+    END IF;
+    UPDATE campaign_metrics_baseline AS b
+    SET counted_in = pg_current_snapshot(), domains = s.domains, dns_validated_domains = s.dns,
+        http_validated_domains = s.http, leads = s.leads
+    FROM (
+        SELECT u.campaign_id, coalesce(d.domains, 0) AS domains, coalesce(d.dns, 0) AS dns,
+               coalesce(d.http, 0) AS http, coalesce(d.leads, 0) AS leads
+        FROM campaign_metrics_baseline AS u
+        LEFT JOIN (
+            SELECT domain_generation_campaign_id AS campaign_id, count(*) AS domains,
+                   count(*) FILTER (WHERE dns_status = 'ok') AS dns,
+                   count(*) FILTER (WHERE http_status = 'ok') AS http,
+                   count(*) FILTER (WHERE lead_score > 0) AS leads
+            FROM generated_domains GROUP BY domain_generation_campaign_id
+        ) AS d ON d.campaign_id = u.campaign_id
+        WHERE u.counted_in IS NULL
+    ) AS s
+    WHERE b.campaign_id = s.campaign_id;
+    GET DIAGNOSTICS counted = ROW_COUNT;
+    RETURN counted;
+END
+$function$;
+
+-- One batch: up to batch_size counted campaigns after a key get their phases, metrics and progress, and their legacy values
+-- are kept. Rows that somebody holds are passed over and taken in a later round, so that a batch waits for nobody.
+CREATE OR REPLACE FUNCTION migration_fill_batch(
+    after_id uuid, batch_size integer, prefer text, OUT last_id uuid, OUT filled bigint
+)
+LANGUAGE plpgsql SET campaign_metrics.folding = 'on' SET migration.prefer = 'keep' AS $function$
+DECLARE
+    batch uuid[];
+BEGIN
+    IF prefer IN ('phases', 'legacy') THEN
+        PERFORM set_config('migration.prefer', prefer, true);
+    END IF;
+    SELECT array_agg(locked.id ORDER BY locked.id) INTO batch
+    FROM (
+        SELECT c.id FROM campaigns AS c
+        JOIN campaign_metrics_baseline AS b ON b.campaign_id = c.id
+        WHERE b.counted_in IS NOT NULL AND (after_id IS NULL OR c.id > after_id)
+        ORDER BY c.id LIMIT batch_size
+        FOR NO KEY UPDATE OF c SKIP LOCKED
+    ) AS locked;
+    filled := coalesce(cardinality(batch), 0);
+    last_id := batch[filled];
+    IF filled = 0 THEN
+        RETURN;
+    END IF;
+    WITH seen_later AS (
+        DELETE FROM campaign_metric_changes AS ch USING campaign_metrics_baseline AS b
+        WHERE ch.campaign_id = ANY (batch) AND b.campaign_id = ch.campaign_id
+        RETURNING ch.campaign_id, NOT pg_visible_in_snapshot(ch.transaction_id, b.counted_in) AS later,
+                  ch.domains, ch.dns_validated_domains, ch.http_validated_domains, ch.leads
+    ), difference AS (
+        SELECT campaign_id, sum(domains) AS domains, sum(dns_validated_domains) AS dns,
+               sum(http_validated_domains) AS http, sum(leads) AS leads
+        FROM seen_later WHERE later GROUP BY campaign_id
+    ), counted AS (
+        DELETE FROM campaign_metrics_baseline WHERE campaign_id = ANY (batch) RETURNING *
+    )
+    UPDATE campaigns AS c
+    SET current_phase = coalesce(c.current_phase, migration_map_current_phase(c.campaign_type::text)),
+        phase_status = coalesce(c.phase_status, migration_map_phase_status(c.status::text)),
+        domains = n.domains + coalesce(d.domains, 0),
+        dns_validated_domains = n.dns_validated_domains + coalesce(d.dns, 0),
+        http_validated_domains = n.http_validated_domains + coalesce(d.http, 0),
+        leads = n.leads + coalesce(d.leads, 0)
+    FROM counted AS n LEFT JOIN difference AS d ON d.campaign_id = n.campaign_id
+    WHERE c.id = n.campaign_id;
+    EXECUTE format(
+        'INSERT INTO migration_legacy_values AS kept (campaign_id, campaign_type, status, launch_sequence)'
+        ' SELECT id, campaign_type, status, %s FROM campaigns WHERE id = ANY ($1)'
+        ' ON CONFLICT (campaign_id) DO UPDATE SET campaign_type = excluded.campaign_type,'
+        ' status = excluded.status, launch_sequence = excluded.launch_sequence',
+        CASE WHEN migration_has_column('launch_sequence') THEN 'launch_sequence' ELSE 'NULL::boolean' END) USING batch;
+END
+$function$;
+
+-- What is left of campaigns that were deleted while they were counted.
+CREATE OR REPLACE FUNCTION migration_forget_deleted()
+RETURNS void LANGUAGE sql AS $function$
+    DELETE FROM campaign_metrics_baseline AS b WHERE NOT EXISTS (SELECT FROM campaigns AS c WHERE c.id = b.campaign_id);
+    DELETE FROM campaign_metric_changes AS ch
+    WHERE ch.transaction_id <> pg_current_xact_id()
+      AND NOT EXISTS (SELECT FROM campaigns AS c WHERE c.id = ch.campaign_id);
+$function$;
+
+-- Contradictions between filled phases and legacy values: a person decides which side wins.
+CREATE OR REPLACE FUNCTION migration_refuse_contradictions()
+RETURNS void LANGUAGE plpgsql AS $function$
+DECLARE
+    found bigint;
+    keys text;
+BEGIN
+    SELECT count(*), string_agg(id::text, ', ') FILTER (WHERE ordinal <= 20) INTO found, keys
+    FROM (
+        SELECT id, row_number() OVER (ORDER BY id) AS ordinal FROM campaigns
+        WHERE (current_phase IS NOT NULL AND campaign_type::text NOT IN ('comprehensive', 'automated')
+               AND migration_map_current_phase(campaign_type::text) IS DISTINCT FROM current_phase::text)
+           OR (phase_status IS NOT NULL AND migration_map_phase_status(status::text) IS DISTINCT FROM phase_status::text)
+    ) AS contradicting;
+    IF found > 0 THEN
+        RAISE EXCEPTION '% campaign(s) have phases that contradict their legacy values: %', found, keys
+            USING ERRCODE = 'check_violation', HINT = 'SET migration.prefer_side = ''phases'' or ''legacy'' to say which side wins.';
+    END IF;
+END
+$function$;
+
+-- Values that nothing maps.
+CREATE OR REPLACE FUNCTION migration_refuse_unknown_values()
+RETURNS void LANGUAGE plpgsql AS $function$
+DECLARE
+    unknown text;
+BEGIN
+    SELECT string_agg(format('%s %s: %s campaign(s), such as %s', name, quote_nullable(value), rows, example), '; ')
+    INTO unknown
+    FROM (
+        SELECT 'campaign_type' AS name, campaign_type::text AS value, count(*) AS rows, min(id::text) AS example
+        FROM campaigns WHERE current_phase IS NULL AND migration_map_current_phase(campaign_type::text) IS NULL GROUP BY 2
+        UNION ALL
+        SELECT 'status', status::text, count(*), min(id::text)
+        FROM campaigns WHERE phase_status IS NULL AND migration_map_phase_status(status::text) IS NULL GROUP BY 2
+    ) AS u;
+    IF unknown IS NOT NULL THEN
+        RAISE EXCEPTION 'unknown legacy values: %', unknown
+            USING ERRCODE = 'check_violation',
+                  HINT = 'Correct the rows, or add the value to migration_custom_mappings; nothing is mapped by a default.';
+    END IF;
+END
+$function$;
+
+-- The rules of the phases columns. NOT VALID takes a moment's lock; validation reads the table without keeping writers out.
+CREATE OR REPLACE FUNCTION migration_add_checks()
+RETURNS void LANGUAGE plpgsql AS $function$
+DECLARE
+    wanted record;
+BEGIN
+    FOR wanted IN
+        SELECT * FROM (VALUES
+            ('campaigns_current_phase_check',
+             'current_phase IN (''setup'', ''generation'', ''dns_validation'', ''http_keyword_validation'', ''analysis'')'),
+            ('campaigns_phase_status_check',
+             'phase_status IN (''not_started'', ''in_progress'', ''paused'', ''completed'', ''failed'')'),
+            ('campaigns_progress_check', 'progress >= 0 AND progress <= 100'),
+            ('campaigns_metrics_check', 'domains >= 0 AND leads >= 0 AND dns_validated_domains >= 0'
+             ' AND http_validated_domains >= 0'),
+            ('campaigns_phases_filled', 'current_phase IS NOT NULL AND phase_status IS NOT NULL AND progress IS NOT NULL'
+             ' AND domains IS NOT NULL AND leads IS NOT NULL AND dns_validated_domains IS NOT NULL'
+             ' AND http_validated_domains IS NOT NULL')
+        ) AS w (name, expression)
+    LOOP
+        CONTINUE WHEN EXISTS (
+            SELECT FROM pg_constraint
+            WHERE conrelid = to_regclass(format('%I.campaigns', current_schema())) AND conname = wanted.name);
+        EXECUTE format('ALTER TABLE campaigns ADD CONSTRAINT %I CHECK (%s) NOT VALID', wanted.name, wanted.expression);
+        INSERT INTO migration_saved_objects (position, kind, identity, drop_statement)
+        VALUES (890, 'added constraint', wanted.name, format('ALTER TABLE campaigns DROP CONSTRAINT IF EXISTS %I', wanted.name));
+    END LOOP;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION migration_validate_checks()
+RETURNS void LANGUAGE plpgsql AS $function$
+DECLARE
+    pending text;
+BEGIN
+    FOR pending IN
+        SELECT conname FROM pg_constraint
+        WHERE conrelid = to_regclass(format('%I.campaigns', current_schema())) AND NOT convalidated
+          AND conname IN ('campaigns_current_phase_check', 'campaigns_phase_status_check', 'campaigns_progress_check',
+                          'campaigns_metrics_check', 'campaigns_phases_filled')
+    LOOP
+        EXECUTE format('ALTER TABLE campaigns VALIDATE CONSTRAINT %I', pending);
+    END LOOP;
+END
+$function$;
+
+-- Everything that goes with the legacy columns, in the words that bring it back. Reads the catalog only.
+CREATE OR REPLACE FUNCTION migration_record_legacy()
+RETURNS void LANGUAGE plpgsql AS $function$
+DECLARE
+    campaigns_oid oid := to_regclass(format('%I.campaigns', current_schema()));
+    legacy_numbers smallint[];
+BEGIN
+    DELETE FROM migration_saved_objects WHERE position BETWEEN 100 AND 599;
+    SELECT array_agg(attnum ORDER BY attnum) INTO legacy_numbers FROM pg_attribute
+    WHERE attrelid = campaigns_oid AND NOT attisdropped AND attname IN ('campaign_type', 'status', 'launch_sequence');
+
+    INSERT INTO migration_saved_objects (position, kind, identity, definition, comment, statistics_target, options, owner,
+                                         grants, drop_statement, create_statement)
+    SELECT 100, 'column', a.attname, format_type(a.atttypid, a.atttypmod), col_description(campaigns_oid, a.attnum),
+           a.attstattarget, a.attoptions, pg_get_userbyid(c.relowner), a.attacl::text,
+           format('ALTER TABLE campaigns DROP COLUMN %I', a.attname),
+           format('ALTER TABLE campaigns ADD COLUMN %I %s', a.attname, format_type(a.atttypid, a.atttypmod))
+           || CASE WHEN a.attcollation <> t.typcollation
+                   THEN ' COLLATE ' || (SELECT format('%I.%I', n.nspname, k.collname) FROM pg_collation AS k
+                                        JOIN pg_namespace AS n ON n.oid = k.collnamespace WHERE k.oid = a.attcollation)
+                   ELSE '' END
+    FROM pg_attribute AS a
+    JOIN pg_class AS c ON c.oid = a.attrelid
+    JOIN pg_type AS t ON t.oid = a.atttypid
+    WHERE a.attrelid = campaigns_oid AND a.attnum = ANY (legacy_numbers)
+    ORDER BY a.attnum;
+
+    INSERT INTO migration_saved_objects (position, kind, identity, definition, create_statement)
+    SELECT 200, 'column default', a.attname, pg_get_expr(d.adbin, d.adrelid),
+           format('ALTER TABLE campaigns ALTER COLUMN %I SET DEFAULT %s', a.attname, pg_get_expr(d.adbin, d.adrelid))
+    FROM pg_attribute AS a JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+    WHERE a.attrelid = campaigns_oid AND a.attnum = ANY (legacy_numbers) ORDER BY a.attnum;
+
+    -- From PostgreSQL 18 on NOT NULL is a constraint with a name of its own.
+    INSERT INTO migration_saved_objects (position, kind, identity, definition, comment, create_statement)
+    SELECT 210, 'column not null', a.attname, n.conname, obj_description(n.oid, 'pg_constraint'),
+           CASE WHEN n.conname IS NULL THEN format('ALTER TABLE campaigns ALTER COLUMN %I SET NOT NULL', a.attname)
+                ELSE format('ALTER TABLE campaigns ADD CONSTRAINT %I NOT NULL %I', n.conname, a.attname) END
+    FROM pg_attribute AS a
+    LEFT JOIN pg_constraint AS n ON n.conrelid = a.attrelid AND n.contype = 'n' AND n.conkey = ARRAY[a.attnum]
+    WHERE a.attrelid = campaigns_oid AND a.attnum = ANY (legacy_numbers) AND a.attnotnull ORDER BY a.attnum;
+    INSERT INTO migration_saved_objects (position, kind, identity, create_statement)
+    SELECT 220, 'column settings', a.attname, concat_ws(', ',
+        'ALTER TABLE campaigns ' || CASE WHEN coalesce(a.attstattarget, -1) >= 0
+            THEN format('ALTER COLUMN %I SET STATISTICS %s', a.attname, a.attstattarget) END,
+        CASE WHEN a.attstorage <> t.typstorage THEN
+            CASE WHEN coalesce(a.attstattarget, -1) >= 0 THEN '' ELSE 'ALTER TABLE campaigns ' END
+            || format('ALTER COLUMN %I SET STORAGE %s', a.attname,
+                CASE a.attstorage WHEN 'p' THEN 'PLAIN' WHEN 'e' THEN 'EXTERNAL' WHEN 'm' THEN 'MAIN' ELSE 'EXTENDED' END) END)
+    FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
+    WHERE a.attrelid = campaigns_oid AND a.attnum = ANY (legacy_numbers)
+      AND (coalesce(a.attstattarget, -1) >= 0 OR a.attstorage <> t.typstorage) ORDER BY a.attnum;
+    INSERT INTO migration_saved_objects (position, kind, identity, create_statement)
+    SELECT 221, 'column options', a.attname,
+           format('ALTER TABLE campaigns ALTER COLUMN %I SET (%s)', a.attname, array_to_string(a.attoptions, ', '))
+    FROM pg_attribute AS a
+    WHERE a.attrelid = campaigns_oid AND a.attnum = ANY (legacy_numbers) AND a.attoptions IS NOT NULL ORDER BY a.attnum;
+    INSERT INTO migration_saved_objects (position, kind, identity, create_statement)
+    SELECT 222, 'column compression', a.attname,
+           format('ALTER TABLE campaigns ALTER COLUMN %I SET COMPRESSION %s', a.attname,
+                  CASE a.attcompression WHEN 'l' THEN 'lz4' ELSE 'pglz' END)
+    FROM pg_attribute AS a
+    WHERE a.attrelid = campaigns_oid AND a.attnum = ANY (legacy_numbers) AND a.attcompression <> '' ORDER BY a.attnum;
+
+    INSERT INTO migration_saved_objects (position, kind, identity, definition, comment, drop_statement, create_statement)
+    SELECT 230, 'check constraint', k.conname, pg_get_constraintdef(k.oid), obj_description(k.oid, 'pg_constraint'),
+           format('ALTER TABLE campaigns DROP CONSTRAINT %I', k.conname),
+           format('ALTER TABLE campaigns ADD CONSTRAINT %I %s', k.conname, pg_get_constraintdef(k.oid))
+    FROM pg_constraint AS k
+    WHERE k.conrelid = campaigns_oid AND k.contype = 'c' AND k.conkey <@ legacy_numbers ORDER BY k.conname;
+
+    INSERT INTO migration_saved_objects (position, kind, identity, definition, comment, options, drop_statement,
+                                         create_statement)
+    SELECT 300, 'index', i.relname, pg_get_indexdef(x.indexrelid), obj_description(x.indexrelid, 'pg_class'), i.reloptions,
+           format('DROP INDEX %I', i.relname), pg_get_indexdef(x.indexrelid)
+    FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid
+    WHERE x.indrelid = campaigns_oid
+      AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = x.indexrelid)
+      AND EXISTS (SELECT FROM pg_depend AS d
+                  WHERE d.classid = 'pg_class'::regclass AND d.objid = x.indexrelid
+                    AND d.refclassid = 'pg_class'::regclass AND d.refobjid = campaigns_oid
+                    AND d.refobjsubid = ANY (legacy_numbers))
+    ORDER BY i.relname;
+    INSERT INTO migration_saved_objects (position, kind, identity, create_statement)
+    SELECT 310, 'index tablespace', s.identity, format('ALTER INDEX %I SET TABLESPACE %I', s.identity, t.spcname)
+    FROM migration_saved_objects AS s
+    JOIN pg_class AS i ON i.oid = to_regclass(format('%I.%I', current_schema(), s.identity))
+    JOIN pg_tablespace AS t ON t.oid = i.reltablespace WHERE s.kind = 'index';
+    INSERT INTO migration_saved_objects (position, kind, identity, create_statement)
+    SELECT 320, 'index statistics', s.identity || '.' || a.attnum,
+           format('ALTER INDEX %I ALTER COLUMN %s SET STATISTICS %s', s.identity, a.attnum, a.attstattarget)
+    FROM migration_saved_objects AS s
+    JOIN pg_attribute AS a ON a.attrelid = to_regclass(format('%I.%I', current_schema(), s.identity))
+    WHERE s.kind = 'index' AND coalesce(a.attstattarget, -1) >= 0;
+    INSERT INTO migration_saved_objects (position, kind, identity, create_statement)
+    SELECT 330, 'index mark', s.identity, format('ALTER TABLE campaigns CLUSTER ON %I', s.identity)
+    FROM migration_saved_objects AS s
+    JOIN pg_index AS x ON x.indexrelid = to_regclass(format('%I.%I', current_schema(), s.identity))
+    WHERE s.kind = 'index' AND x.indisclustered;
+
+    INSERT INTO migration_saved_objects (position, kind, identity, create_statement)
+    SELECT 400, 'comment', s.kind || ' ' || s.identity,
+           CASE s.kind
+               WHEN 'column' THEN format('COMMENT ON COLUMN campaigns.%I IS %L', s.identity, s.comment)
+               WHEN 'column not null' THEN format('COMMENT ON CONSTRAINT %I ON campaigns IS %L', s.definition, s.comment)
+               WHEN 'check constraint' THEN format('COMMENT ON CONSTRAINT %I ON campaigns IS %L', s.identity, s.comment)
+               WHEN 'index' THEN format('COMMENT ON INDEX %I IS %L', s.identity, s.comment)
+           END
+    FROM migration_saved_objects AS s WHERE s.comment IS NOT NULL AND s.position BETWEEN 100 AND 399 ORDER BY s.id;
+
+    INSERT INTO migration_saved_objects (position, kind, identity, create_statement)
+    SELECT 500, 'column grant', format('%s %s', a.attname, g.ordinality),
+           format('GRANT %s (%I) ON TABLE campaigns TO %s%s', g.privilege_type, a.attname,
+                  CASE WHEN g.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END,
+                  CASE WHEN g.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+    FROM pg_attribute AS a
+    CROSS JOIN LATERAL aclexplode(a.attacl) WITH ORDINALITY AS g (grantor, grantee, privilege_type, is_grantable, ordinality)
+    WHERE a.attrelid = campaigns_oid AND a.attnum = ANY (legacy_numbers) ORDER BY a.attnum, g.ordinality;
+END
+$function$;
+
+-- All of the transform up to both models being live, for those who run this by hand: nothing here destroys anything.
+CREATE OR REPLACE FUNCTION migration_transform()
+RETURNS bigint LANGUAGE plpgsql AS $function$
+DECLARE
+    prefer text := coalesce(current_setting('migration.prefer_side', true), '');
+    last_id uuid;
+    filled bigint;
+    total bigint := 0;
+    rounds integer := 0;
+BEGIN
+    IF prefer NOT IN ('', 'phases', 'legacy') THEN
+        RAISE EXCEPTION 'migration.prefer_side is %, not phases or legacy', prefer USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM migration_backup_campaigns();
+    PERFORM migration_expand_columns();
+    PERFORM migration_refuse_unknown_values();
+    IF prefer = '' THEN
+        PERFORM migration_refuse_contradictions();
+    END IF;
+    PERFORM migration_install_sync();
+    PERFORM migration_install_metrics();
+    PERFORM migration_count_metrics();
+    LOOP
+        SELECT b.last_id, b.filled INTO last_id, filled FROM migration_fill_batch(last_id, 1000, prefer) AS b;
+        total := total + filled;
+        IF filled = 0 THEN
+            rounds := rounds + 1;
+            PERFORM migration_forget_deleted();
+            EXIT WHEN NOT EXISTS (SELECT FROM campaign_metrics_baseline);
+            IF rounds > 50 THEN
+                RAISE EXCEPTION '% campaign(s) stay locked by other sessions, such as %',
+                    (SELECT count(*) FROM campaign_metrics_baseline),
+                    (SELECT min(campaign_id::text) FROM campaign_metrics_baseline)
+                    USING ERRCODE = 'lock_not_available', HINT = 'End those sessions (pg_stat_activity) and run this again.';
+            END IF;
+            PERFORM pg_sleep(0.1);
+            last_id := NULL;
+        END IF;
+    END LOOP;
+    RETURN total;
+END
+$function$;
+
+-- What the functions find, they find in this schema; and nobody else is given the right to call them.
+DO $block$
+DECLARE
+    helper regprocedure;
+BEGIN
+    FOR helper IN
+        SELECT oid FROM pg_proc
+        WHERE pronamespace = current_schema()::regnamespace
+          AND proname IN ('migration_has_column', 'migration_backup_campaigns', 'migration_find_inverse_mappings',
+                          'migration_allows', 'migration_expand_columns', 'migration_sync_models',
+                          'migration_create_keep_row', 'migration_install_sync', 'campaign_metrics_on_insert',
+                          'campaign_metrics_on_update', 'campaign_metrics_on_delete', 'campaign_metrics_on_truncate',
+                          'campaign_metrics_fold', 'migration_install_metrics', 'migration_count_metrics',
+                          'migration_fill_batch', 'migration_forget_deleted', 'migration_refuse_contradictions',
+                          'migration_refuse_unknown_values', 'migration_add_checks', 'migration_validate_checks',
+                          'migration_record_legacy', 'migration_transform')
+    LOOP
+        EXECUTE format('ALTER FUNCTION %s SET search_path = %I, pg_temp', helper, current_schema());
+        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', helper);
+    END LOOP;
+END
+$block$;
+-- end block: toolkit
+
+-- The contract: in one transaction or not at all. What the transform has done already is not done again, and then this
+-- block holds its lock for a moment; run alone it holds it for one scan of generated_domains.
+DO $block$
+DECLARE
+    saved record;
+    helper regprocedure;
+BEGIN
+    IF NOT migration_has_column('campaign_type') THEN
+        IF NOT migration_has_column('current_phase') THEN
+            RAISE EXCEPTION 'campaigns has neither campaign_type nor current_phase' USING ERRCODE = 'undefined_column';
+        END IF;
+        RAISE NOTICE '000035: campaigns has no legacy columns, nothing to do';
+    ELSE
+        IF current_setting('lock_timeout') = '0' THEN
+            PERFORM set_config('lock_timeout', '900ms', true);
+        END IF;
+        PERFORM migration_transform();
+        SET CONSTRAINTS ALL IMMEDIATE;
+        PERFORM migration_add_checks();
+        PERFORM migration_validate_checks();
+        IF EXISTS (SELECT FROM campaigns AS c
+                   WHERE NOT EXISTS (SELECT FROM migration_legacy_values AS v WHERE v.campaign_id = c.id)) THEN
+            RAISE EXCEPTION 'the legacy values of some campaigns are not kept yet'
+                USING ERRCODE = 'data_exception', HINT = 'Run migrate-campaign-data.sql again; nothing has been changed.';
+        END IF;
+
+        LOCK TABLE campaigns IN ACCESS EXCLUSIVE MODE;
+        PERFORM set_config('migration.locked_at', clock_timestamp()::text, true);
+        PERFORM migration_record_legacy();
+        ALTER TABLE campaigns
+            ALTER COLUMN current_phase SET DEFAULT 'setup', ALTER COLUMN current_phase SET NOT NULL,
+            ALTER COLUMN phase_status SET DEFAULT 'not_started', ALTER COLUMN phase_status SET NOT NULL,
+            ALTER COLUMN progress SET NOT NULL, ALTER COLUMN domains SET NOT NULL, ALTER COLUMN leads SET NOT NULL,
+            ALTER COLUMN dns_validated_domains SET NOT NULL, ALTER COLUMN http_validated_domains SET NOT NULL;
+        ALTER TABLE campaigns DROP CONSTRAINT campaigns_phases_filled;
+        DELETE FROM migration_saved_objects WHERE kind = 'added constraint' AND identity = 'campaigns_phases_filled';
+        DROP TRIGGER zzy_migration_sync_models ON campaigns;
+        DROP TRIGGER migration_keep_legacy_values ON campaigns;
+        DROP TRIGGER migration_keep_legacy_values_update ON campaigns;
+        DROP FUNCTION migration_sync_models();
+        DROP FUNCTION migration_keep_legacy_values();
+        FOR saved IN
+            SELECT drop_statement FROM migration_saved_objects
+            WHERE position BETWEEN 100 AND 599 AND drop_statement IS NOT NULL
+            ORDER BY position DESC, id
+        LOOP
+            EXECUTE saved.drop_statement;
+        END LOOP;
+        PERFORM migration_create_keep_row();
+        INSERT INTO migration_saved_objects (position, kind, identity) VALUES (0, 'contracted', 'campaigns');
+    END IF;
+
+    -- The scaffolding goes; the mapping, the record and the metrics stay.
+    FOR helper IN
+        SELECT oid FROM pg_proc
+        WHERE pronamespace = current_schema()::regnamespace
+          AND proname IN ('migration_backup_campaigns', 'migration_find_inverse_mappings', 'migration_allows',
+                          'migration_expand_columns', 'migration_sync_models', 'migration_create_keep_row',
+                          'migration_install_sync', 'migration_install_metrics', 'migration_refuse_contradictions',
+                          'migration_refuse_unknown_values', 'migration_add_checks', 'migration_validate_checks',
+                          'migration_record_legacy', 'migration_transform', 'migration_count_metrics',
+                          'migration_fill_batch', 'migration_forget_deleted', 'migration_has_column')
+    LOOP
+        EXECUTE format('DROP FUNCTION %s', helper);
+    END LOOP;
+END
+$block$;
+
+-- What the dashboards ask of all campaigns at once, by phase and status.
+CREATE OR REPLACE VIEW campaign_performance_metrics AS
+SELECT
+    current_phase,
+    phase_status,
+    count(*) AS campaign_count,
+    round(avg(domains), 2) AS avg_domains,
+    round(avg(leads), 2) AS avg_leads,
+    round(avg(dns_validated_domains), 2) AS avg_dns_validated_domains,
+    round(avg(http_validated_domains), 2) AS avg_http_validated_domains,
+    round(avg(progress), 2) AS avg_progress,
+    round(avg(extract(EPOCH FROM completed_at - started_at))::numeric, 3) AS avg_duration_seconds
+FROM campaigns
+GROUP BY current_phase, phase_status;
+COMMENT ON VIEW campaign_performance_metrics IS 'phases migration: campaigns, averages and durations by phase and status';

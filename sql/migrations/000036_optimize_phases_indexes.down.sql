@@ -1,0 +1,58 @@
+-- Takes back what 000036 up made: its indexes (those that bear its mark), its view and its two functions.
+--
+-- An index that was there before under the same name and definition bears no mark in its comment and stays. It can be run again.
+
+DO $down$
+DECLARE
+    home text := current_schema();
+    mark CONSTANT text := 'phases migration: %';
+    doomed record;
+BEGIN
+    IF current_setting('lock_timeout') = '0' THEN
+        PERFORM set_config('lock_timeout', '5s', true);
+    END IF;
+
+    FOR doomed IN
+        SELECT relation.relname
+        FROM pg_catalog.pg_index AS index
+        INNER JOIN pg_catalog.pg_class AS relation ON relation.oid = index.indexrelid
+        WHERE index.indrelid IN (
+            to_regclass(format('%I.campaigns', home)), to_regclass(format('%I.generated_domains', home))
+        )
+        AND obj_description(relation.oid, 'pg_class') LIKE mark
+        ORDER BY relation.relname
+    LOOP
+        EXECUTE format('DROP INDEX %I.%I', home, doomed.relname);
+    END LOOP;
+
+    -- What an interrupted concurrent build left has no mark yet. It is recognised by name and definition.
+    IF to_regprocedure(format('%I.phases_index_definitions()', home)) IS NOT NULL THEN
+        FOR doomed IN EXECUTE format(
+            $leftovers$
+            SELECT wanted.index_name AS relname
+            FROM %1$I.phases_index_definitions() AS wanted
+            INNER JOIN pg_catalog.pg_index AS index
+                ON index.indexrelid = to_regclass(format('%%I.%%I', %1$L, wanted.index_name))
+            WHERE NOT index.indisvalid
+                AND wanted.definition = replace(
+                    replace(pg_get_indexdef(index.indexrelid), ' ON ONLY ', ' ON '), format(' ON %%I.', %1$L), ' ON '
+                )
+            $leftovers$,
+            home
+        )
+        LOOP
+            EXECUTE format('DROP INDEX %I.%I', home, doomed.relname);
+        END LOOP;
+    END IF;
+
+    IF to_regprocedure(format('%I.maintain_phases_indexes()', home)) IS NOT NULL THEN
+        EXECUTE format('DROP FUNCTION %I.maintain_phases_indexes()', home);
+    END IF;
+    IF to_regclass(format('%I.phases_index_performance', home)) IS NOT NULL THEN
+        EXECUTE format('DROP VIEW %I.phases_index_performance', home);
+    END IF;
+    IF to_regprocedure(format('%I.phases_index_definitions()', home)) IS NOT NULL THEN
+        EXECUTE format('DROP FUNCTION %I.phases_index_definitions()', home);
+    END IF;
+END
+$down$;

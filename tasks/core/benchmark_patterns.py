@@ -1,0 +1,85 @@
+"""A benchmark pattern, the values it takes, and what makes two answers the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from tasks.core.models import BenchmarkInputs
+
+Row: TypeAlias = "Sequence[Any]"  # an asyncpg Record is one
+
+_PARAMETER = re.compile(r"\$(\d+)")
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """One question in its two forms, as `migration_benchmark_patterns()` lists it."""
+
+    position: int
+    test_name: str
+    test_category: str
+    legacy_query: str
+    phases_query: str
+    writes: bool
+    note: str
+
+    def query(self, architecture: str) -> str:
+        """The form for `dual` or `phases_based`."""
+        return self.legacy_query if architecture == "dual" else self.phases_query
+
+
+def bind(statement: str, inputs: BenchmarkInputs, *, user_id: UUID | None = None) -> tuple[str, list[Any]]:
+    """A statement over the common parameters, for a driver that refuses gaps: those in use are numbered from $1 on.
+
+    :param user_id: takes the place of the first drawn user.
+    :returns: the statement and the values in their new order.
+    """
+    common: list[Any] = [
+        user_id or (inputs.user_ids[0] if inputs.user_ids else None),
+        inputs.reference_time,
+        inputs.campaign_ids,
+        inputs.campaign_id,
+        inputs.bulk_domains,
+        inputs.http_valid_domains,
+    ]
+    used = sorted({int(number) for number in _PARAMETER.findall(statement)})
+    renumbered = {number: position for position, number in enumerate(used, start=1)}
+    return (
+        _PARAMETER.sub(lambda match: f"${renumbered[int(match[1])]}", statement),
+        [common[number - 1] for number in used],
+    )
+
+
+def normalise(row: Iterable[Any]) -> tuple[Any, ...]:
+    """A row as values that compare and print alike whatever their driver types: 1.50 is 1.5, times are in UTC."""
+    return tuple(_normal(value) for value in row)
+
+
+def _normal(value: Any) -> Any:
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case Decimal():
+            return format(value.normalize(), "f")
+        case float():
+            return repr(value)
+        case datetime():
+            return value.astimezone(UTC).isoformat() if value.tzinfo else value.isoformat()
+        case _:
+            return str(value)
+
+
+def digest(rows: Iterable[Row]) -> str:
+    """The sha256 of an answer, rows in their order."""
+    total = hashlib.sha256()
+    for row in rows:
+        total.update(json.dumps(normalise(row)).encode() + b"\n")
+    return total.hexdigest()

@@ -1,0 +1,202 @@
+"""How to reach a database, and connections to it that say who they are."""
+
+from __future__ import annotations
+
+import logging
+import os
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import asyncpg
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from tasks.core import errors
+
+APPLICATION_NAME = "campaign-phases-migration"
+CONNECT_TIMEOUT_SECONDS = 15.0
+
+Connection: TypeAlias = "asyncpg.Connection[Any]"
+TlsMode = Literal["disable", "prefer", "require", "verify-ca", "verify-full"]
+
+server_log = logging.getLogger("tasks.core.server")
+
+
+class Database(BaseModel):
+    """One PostgreSQL database. Without a password, PGPASSWORD and the passfile are asked, as libpq does."""
+
+    model_config = ConfigDict(frozen=True)
+
+    host: str = Field(description="Name or address of the server.")
+    port: int = Field(default=5432, ge=1, le=65535, description="TCP port of the server.")
+    database: str = Field(description="Name of the campaign database.")
+    user: str = Field(description="Role to connect as. It must own the campaign tables or be a member of their owner.")
+    password: SecretStr | None = Field(default=None, description="Password of the role.")
+    passfile: Path | None = Field(default=None, description="A libpq password file, instead of a password.")
+    tls_mode: TlsMode = Field(default="prefer", description="How far the connection must be encrypted and verified.")
+    tls_root_certificate: Path | None = Field(default=None, description="Certificates that the server is verified with.")
+
+    @property
+    def address(self) -> str:
+        """The address for people: never a password."""
+        return f"{self.user}@{self.host}:{self.port}/{self.database}"
+
+    def client_environment(self) -> dict[str, str]:
+        """The environment for pg_dump, psql and their kin: no password on a command line.
+
+        :returns: a copy of this process's environment with the PG* variables of this database.
+        """
+        environment = {name: value for name, value in os.environ.items() if name != "CAMPAIGN_DATABASE_URL"}
+        environment |= {
+            "PGHOST": self.host,
+            "PGPORT": str(self.port),
+            "PGDATABASE": self.database,
+            "PGUSER": self.user,
+            "PGSSLMODE": self.tls_mode,
+            "PGAPPNAME": APPLICATION_NAME,
+        }
+        if self.tls_root_certificate is not None:
+            environment["PGSSLROOTCERT"] = str(self.tls_root_certificate)
+        if self.passfile is not None:
+            environment["PGPASSFILE"] = str(self.passfile)
+        if self.password is not None:
+            environment["PGPASSWORD"] = self.password.get_secret_value()
+        return environment
+
+
+def database_from_url(url: str, *, source: str) -> Database:
+    """Read `postgresql://user:password@host:port/database?sslmode=require`.
+
+    :param source: where the URL came from, for the message.
+    :raises BadInput: if it is not such a URL.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in {"postgresql", "postgres"}:
+        raise errors.BadInput(
+            name=source,
+            value=f"{parts.scheme}://...",
+            reason="its scheme is not postgresql",
+            remedy="Write it as postgresql://user@host:5432/database",
+        )
+    query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    unknown = sorted(set(query) - {"sslmode", "sslrootcert", "host", "passfile"})
+    if unknown:
+        raise errors.BadInput(
+            name=source, value=unknown[0], reason="this option of the URL is not known", remedy="Known: sslmode, sslrootcert, host, passfile"
+        )
+    database, user = unquote(parts.path.lstrip("/")), unquote(parts.username or os.environ.get("PGUSER", ""))
+    for name, value in (("database", database), ("user", user)):
+        if not value:
+            raise errors.BadInput(
+                name=source, value=name, reason="the URL lacks it", remedy="Write it as postgresql://user@host:5432/database"
+            )
+    values: dict[str, Any] = {
+        "host": query.get("host") or parts.hostname or "localhost",
+        "port": parts.port or 5432,
+        "database": database,
+        "user": user,
+        "password": unquote(parts.password) if parts.password else None,
+        "tls_mode": query.get("sslmode", "prefer"),
+        "tls_root_certificate": query.get("sslrootcert"),
+        "passfile": query.get("passfile"),
+    }
+    return Database.model_validate(values)
+
+
+def database_from_surroundings(url: str | None, environment: Mapping[str, str] = os.environ) -> Database:
+    """The database that a command means: `--database-url`, else CAMPAIGN_DATABASE_URL, else PGHOST and its kin.
+
+    :raises PasswordInUrl: if `url`, which came from the command line, holds a password.
+    :raises BadInput: if nothing names a database.
+    """
+    if url is not None:
+        if urlsplit(url).password is not None:
+            raise errors.PasswordInUrl()
+        return database_from_url(url, source="--database-url")
+    if environment.get("CAMPAIGN_DATABASE_URL"):
+        return database_from_url(environment["CAMPAIGN_DATABASE_URL"], source="CAMPAIGN_DATABASE_URL")
+    if environment.get("PGDATABASE") or environment.get("PGHOST"):
+        user = environment.get("PGUSER") or environment.get("USER", "postgres")
+        values: dict[str, Any] = {
+            "host": environment.get("PGHOST", "localhost"),
+            "port": environment.get("PGPORT", 5432),
+            "database": environment.get("PGDATABASE", user),
+            "user": user,
+            "tls_mode": environment.get("PGSSLMODE", "prefer"),
+            "tls_root_certificate": environment.get("PGSSLROOTCERT"),
+            "passfile": environment.get("PGPASSFILE"),
+        }
+        return Database.model_validate(values)
+    raise errors.BadInput(
+        name="the database",
+        value=None,
+        reason="nothing names one",
+        remedy="Give --database-url postgresql://user@host/database, or set CAMPAIGN_DATABASE_URL or PGHOST and PGDATABASE",
+    )
+
+
+@asynccontextmanager
+async def connect(
+    database: Database, *, schema: str | None = None, purpose: str = "", settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Connection]:
+    """An open connection, closed at the end. Server notices go to the log `tasks.core.server`.
+
+    :param schema: put first on the search path, before what the role has.
+    :param purpose: shown in pg_stat_activity behind our name.
+    :param settings: server settings for this session, such as statement_timeout.
+    :raises ServerUnreachable, LoginRefused, DatabaseMissing: with the remedy in the message.
+    """
+    connection = await _open(database, purpose, settings or {})
+    connection.add_log_listener(_log_notice)
+    try:
+        if schema is not None:
+            await connection.fetchval(
+                "SELECT set_config('search_path', concat_ws(', ', quote_ident($1),"
+                " nullif(current_setting('search_path'), '')), false)",
+                schema,
+            )
+        yield connection
+    finally:
+        connection.remove_log_listener(_log_notice)
+        await connection.close(timeout=10)
+
+
+async def _open(database: Database, purpose: str, settings: Mapping[str, str]) -> Connection:
+    reach = {"host": database.host, "port": database.port}
+    try:
+        return await asyncpg.connect(
+            **reach,
+            database=database.database,
+            user=database.user,
+            password=database.password.get_secret_value() if database.password else None,
+            passfile=str(database.passfile) if database.passfile else None,
+            ssl=_tls(database),
+            timeout=CONNECT_TIMEOUT_SECONDS,
+            server_settings={
+                "application_name": f"{APPLICATION_NAME} {purpose}".strip()[:63],
+                "client_connection_check_interval": "5s",
+                **settings,
+            },
+        )
+    except asyncpg.InvalidCatalogNameError as error:
+        raise errors.DatabaseMissing(**reach, database=database.database) from error
+    except (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError) as error:
+        raise errors.LoginRefused(**reach, user=database.user, database=database.database, reason=str(error)) from error
+    except (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError) as error:
+        raise errors.ServerUnreachable(**reach, reason=str(error) or type(error).__name__) from error
+
+
+def _tls(database: Database) -> ssl.SSLContext | str:
+    if database.tls_root_certificate is None or database.tls_mode in {"disable", "prefer", "require"}:
+        return database.tls_mode
+    context = ssl.create_default_context(cafile=str(database.tls_root_certificate))
+    context.check_hostname = database.tls_mode == "verify-full"
+    return context
+
+
+def _log_notice(connection: Any, message: Any) -> None:
+    level = logging.WARNING if getattr(message, "severity_en", "") == "WARNING" else logging.INFO
+    server_log.log(level, "%s", getattr(message, "message", str(message)))

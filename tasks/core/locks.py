@@ -1,0 +1,99 @@
+"""Short transactions under a lock: bounded waits, retries with jitter, and the time that the lock was held."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import asyncpg
+
+from tasks.core import errors, sql_files
+from tasks.core.database import Connection
+from tasks.core.models import LockHold
+from tasks.core.settings import LockLimits
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+# Only these pass by themselves; anything else would fail again.
+RETRIED = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
+FIRST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 2.0
+
+
+async def set_limits(connection: Connection, limits: LockLimits, *, locks: bool = True) -> None:
+    """Bound what follows in this session; `locks=False` for what waits without keeping anybody waiting (CONCURRENTLY)."""
+    timeout = f"{limits.lock_timeout_ms}ms" if locks else "0"
+    await connection.execute("SELECT set_config('lock_timeout', $1, false)", timeout)
+    await connection.execute("SELECT set_config('statement_timeout', $1, false)", f"{limits.statement_timeout_seconds:.0f}s")
+
+
+async def under_lock(
+    connection: Connection,
+    what: str,
+    tables: dict[str, str],
+    work: Callable[[Connection], Awaitable[T]],
+    limits: LockLimits,
+    holds: list[LockHold],
+) -> T:
+    """Run `work` in a transaction that first locks `tables` (table name to lock mode), and commit.
+
+    A lock that is not granted within the lock timeout is given back and asked for again after a pause with jitter. The hold
+    is measured from the first grant to the return of the commit and appended to `holds`. A work that takes its lock itself
+    says when in the setting migration.locked_at.
+
+    Raises:
+        LockNotGranted: after `limits.lock_wait_limit_seconds`, naming who is in the way.
+    """
+    started = time.monotonic()
+    attempts = 0
+    while True:
+        attempts += 1
+        try:
+            granted: float | None = None
+            async with connection.transaction():
+                await set_limits(connection, limits)
+                for table, mode in tables.items():
+                    await connection.execute(await connection.fetchval("SELECT format('LOCK TABLE %I IN %s MODE', $1::text, $2::text)", table, mode))
+                    granted = granted or time.monotonic()
+                result = await work(connection)
+                if granted is None:
+                    since = await connection.fetchval(
+                        "SELECT extract(EPOCH FROM clock_timestamp()"
+                        " - nullif(current_setting('migration.locked_at', true), '')::timestamptz)::float8"
+                    )
+                    granted = time.monotonic() - since if since is not None else None
+            if granted is not None:
+                held_ms = (time.monotonic() - granted) * 1000
+                mode = ", ".join(sorted({*tables.values()})) or "ACCESS EXCLUSIVE"
+                holds.append(LockHold(statement=what, mode=mode, held_ms=round(held_ms, 3), attempts=attempts))
+            return result
+        except RETRIED as error:
+            waited = time.monotonic() - started
+            if waited > limits.lock_wait_limit_seconds:
+                raise errors.LockNotGranted(
+                    statement=what,
+                    seconds=waited,
+                    attempts=attempts,
+                    lock_timeout_ms=limits.lock_timeout_ms,
+                    blockers=await describe_holders(connection, list(tables) or ["campaigns"]),
+                ) from error
+            pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(attempts, 10)) * random.uniform(0.5, 1.5)  # noqa: S311
+            log.info("%s: no lock within %d ms, attempt %d, again in %.1f s", what, limits.lock_timeout_ms, attempts, pause)
+            await asyncio.sleep(pause)
+
+
+async def describe_holders(connection: Connection, tables: list[str]) -> str:
+    """Who holds locks on these tables, in words."""
+    rows = await connection.fetch(sql_files.query("find_table_lock_holders"), tables)
+    if not rows:
+        return "nobody any more"
+    return "; ".join(
+        f"session {row['pid']} of {row['usename']} ({row['application_name'] or 'no application name'}, {row['state']},"
+        f" transaction open for {row['seconds']} s, {row['modes']}): {row['query']}"
+        for row in rows
+    )

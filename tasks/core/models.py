@@ -1,0 +1,282 @@
+"""What the steps hand on: plain values, ready for a report, an artifact or a test."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Model(BaseModel):
+    """A value that does not change."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Outcome(StrEnum):
+    """How a run ended."""
+
+    PLANNED = "planned"
+    SUCCEEDED = "succeeded"
+    ALREADY_MIGRATED = "already_migrated"
+    REFUSED = "refused"
+    FAILED = "failed"
+    ROLLED_BACK = "rolled_back"
+    CANCELLED = "cancelled"
+    AWAITING_APPROVAL = "awaiting_approval"
+
+
+class State(StrEnum):
+    """Where a database stands, read from its catalog."""
+
+    NO_CAMPAIGNS = "no_campaigns"  # not a campaign database
+    LEGACY = "legacy"  # legacy columns, nothing of ours at work
+    DUAL = "dual"  # both models live and kept in step (expanded, perhaps filled)
+    CONTRACTED = "contracted"  # legacy columns gone, 000036 not complete
+    MIGRATED = "migrated"  # 000035 and 000036 are there
+
+
+Severity = Literal["blocker", "warning"]
+CheckStatus = Literal["PASS", "WARN", "FAIL", "SKIPPED"]
+Verdict = Literal["met", "not_met", "inconclusive"]
+
+
+class Finding(Model):
+    """One thing that preflight noticed."""
+
+    code: str  # stable, kebab-case, e.g. unknown-status
+    severity: Severity
+    message: str  # names the value
+    remedy: str  # says what to do
+    keys: list[str] = Field(default_factory=list)  # up to 20 of the rows or objects concerned
+    count: int = 1
+
+
+class CensusRow(Model):
+    """How many campaigns bear a pair of legacy values, and what it maps to."""
+
+    campaign_type: str | None
+    status: str | None
+    current_phase: str | None
+    phase_status: str | None
+    campaigns: int
+
+
+class PlannedStatement(Model):
+    """One statement that apply would run."""
+
+    position: int
+    step: str
+    statement: str
+    lock: str  # PostgreSQL's name of the table lock, or none
+    relation: str
+    blocks: str  # who waits while it is held: nobody, writers, everybody
+    expected_seconds: float
+    expected_bytes: int
+
+
+class PreflightReport(Model):
+    """What was found before anything was changed."""
+
+    state: State
+    server_version: str
+    server_version_num: int
+    schema_name: str
+    users_table: str | None
+    campaigns: int
+    domains: int
+    migration_version: int | None
+    migration_dirty: bool
+    findings: list[Finding]
+    census: list[CensusRow]
+
+    @property
+    def blockers(self) -> list[Finding]:
+        return [finding for finding in self.findings if finding.severity == "blocker"]
+
+    @property
+    def warnings(self) -> list[Finding]:
+        return [finding for finding in self.findings if finding.severity == "warning"]
+
+
+class BackupManifest(Model):
+    """What a backup consists of, enough to notice any change to it."""
+
+    directory: str
+    format: Literal["directory", "plain"]
+    files: dict[str, str]  # sha256 by path relative to directory
+    bytes: int
+    seconds: float
+    server_version: str
+    snapshot: str
+    row_counts: dict[str, int]  # by schema-qualified table
+    checksums: dict[str, str] = Field(default_factory=dict)
+    restore_checked: bool = False
+    pg_dump_version: str
+
+
+class LockHold(Model):
+    """The longest hold of a lock that keeps writers out, for one statement."""
+
+    statement: str
+    mode: str
+    held_ms: float
+    attempts: int
+
+
+class TransformResult(Model):
+    """What the data transform did."""
+
+    campaigns: int
+    seconds: float
+    scan_seconds: float
+    batches: int
+    longest_batch_ms: float
+    locks: list[LockHold] = Field(default_factory=list)
+
+
+class CheckResult(Model):
+    """One validation check or integration test."""
+
+    suite: str = ""
+    name: str
+    status: CheckStatus
+    total_records: int = 0
+    valid_records: int = 0
+    invalid_records: int = 0
+    success_rate: float | None = None
+    execution_time_ms: float | None = None
+    details: str = ""
+
+
+class PatternTiming(Model):
+    """One benchmark pattern on one architecture."""
+
+    name: str
+    category: str
+    times_ms: list[float]  # one per measured round, warm-up not included
+    blocks: int | None = None  # shared blocks hit + read, serial execution, second run
+    rows: int = 0
+    answer: str | None = None  # digest of the rows returned, under the mapping
+    plan: str | None = None  # text EXPLAIN
+    skipped: str | None = None  # the reason, where it was not timed
+    note: str = ""  # the question, for people
+
+
+class BenchmarkInputs(Model):
+    """What the patterns ask about, drawn from the data with a seed: the same before and after."""
+
+    seed: int
+    reference_time: datetime | None  # counts as now; None in an empty database
+    user_ids: list[UUID]  # up to ten; the first is the user of the single dashboard
+    campaign_ids: list[UUID]  # up to five running campaigns in DNS validation
+    campaign_id: UUID | None  # one large campaign
+    bulk_domains: int  # more domains than this make a campaign a bulk one
+    http_valid_domains: int  # the same for domains that passed the HTTP check
+
+
+class BenchmarkRun(Model):
+    """All patterns on one architecture."""
+
+    run_id: str
+    architecture_type: Literal["dual", "phases_based"]
+    measured_at: str
+    server_version: str
+    settings: dict[str, str] = Field(default_factory=dict)
+    campaigns: int
+    domains: int
+    rounds: int
+    patterns: list[PatternTiming]
+    database_name: str = ""
+    inputs: BenchmarkInputs | None = None
+    statistics: list[dict[str, Any]] = Field(default_factory=list)  # what database_statistics returned, one row per table
+    environment: dict[str, str] = Field(default_factory=dict)  # what may disturb a measurement: load, processors
+
+
+class ComparedPattern(Model):
+    """One pattern before and after."""
+
+    name: str
+    category: str
+    before_ms: float | None
+    after_ms: float | None
+    improvement_percent: float | None
+    low: float | None
+    high: float | None
+    status: str  # met, not_met, inconclusive, skipped, recorded
+    before_blocks: int | None = None
+    after_blocks: int | None = None
+    note: str = ""  # why it was skipped, or what weakens it
+
+
+class Headline(Model):
+    """The one figure: geometric mean of the patterns' time ratios, as an improvement in percent, with its interval."""
+
+    improvement_percent: float
+    low: float
+    high: float
+    verdict: Verdict
+    target_percent: float
+    total_time_improvement_percent: float
+    worst_pattern: str
+
+
+class Comparison(Model):
+    """Before against after."""
+
+    headline: Headline
+    patterns: list[ComparedPattern]
+    notes: list[str] = Field(default_factory=list)  # what a reader must know before trusting the figures
+
+
+class StepRecord(Model):
+    """One step of a run."""
+
+    name: str
+    state: Literal["completed", "failed", "skipped", "running"]
+    seconds: float
+    attempts: int = 1
+    detail: str = ""
+
+
+class SuccessCriterion(Model):
+    """One of the twelve criteria of a finished migration."""
+
+    group: str
+    text: str
+    status: CheckStatus
+    evidence: str
+
+
+class RunReport(Model):
+    """All that a run has to say; report.json is this model's `public()` form."""
+
+    run_id: str
+    outcome: Outcome
+    message: str
+    started_at: str
+    finished_at: str
+    database_name: str
+    schema_name: str
+    address: str
+    tool_version: str
+    commit: str | None = None
+    sql_files: dict[str, str] = Field(default_factory=dict)
+    contacts: dict[str, str] = Field(default_factory=dict)
+    steps: list[StepRecord] = Field(default_factory=list)
+    preflight: PreflightReport | None = None
+    plan: list[PlannedStatement] = Field(default_factory=list)
+    backup: BackupManifest | None = None
+    transform: TransformResult | None = None
+    locks: list[LockHold] = Field(default_factory=list)
+    before: BenchmarkRun | None = None
+    after: BenchmarkRun | None = None
+    comparison: Comparison | None = None
+    validation: list[CheckResult] = Field(default_factory=list)
+    integration: list[CheckResult] = Field(default_factory=list)
+    criteria: list[SuccessCriterion] = Field(default_factory=list)
+    peak_rss_mb: float = 0.0
+    extra: dict[str, Any] = Field(default_factory=dict)

@@ -1,0 +1,115 @@
+"""The way back: 000036 and 000035 down, and the backed-up data on request."""
+
+from __future__ import annotations
+
+import asyncpg
+from pydantic import Field
+
+from tasks.core import core_migrations, errors, golang_migrate, locks, run, sql_files, state
+from tasks.core.database import Connection, Database, connect
+from tasks.core.models import LockHold, Model, State
+from tasks.core.progress import Progress
+from tasks.core.settings import RollbackParameters
+
+
+class RollbackReport(Model):
+    """What a rollback does, or did, to the rows of campaigns."""
+
+    state_before: State
+    state_after: State
+    unchanged: int  # get every legacy value back as it was
+    changed: int  # phase or status changed since: inverse mapping
+    created: int  # created since: inverse mapping
+    changed_keys: list[str] = Field(default_factory=list)  # up to 20
+    created_keys: list[str] = Field(default_factory=list)  # up to 20
+    data_restored: bool = False
+    locks: list[LockHold] = Field(default_factory=list)
+
+
+async def plan_rollback(database: Database, parameters: RollbackParameters) -> RollbackReport:
+    """Count what the way back would do. Changes nothing.
+
+    Raises:
+        NothingToRollBack: if the database is not migrated, not even in part.
+    """
+    async with connect(database, schema=parameters.schema_name, purpose="rollback plan") as connection:
+        before = await _state_to_leave(connection, database, parameters)
+        return await _count(connection, before)
+
+
+async def roll_back(
+    database: Database, parameters: RollbackParameters, run_id: str, progress: Progress
+) -> RollbackReport:
+    """Take the migration back from wherever it stands.
+
+    Raises:
+        NothingToRollBack: if the database is not migrated, not even in part.
+        StepFailed, LockNotGranted: nothing of the statement that they name was applied.
+    """
+    holds: list[LockHold] = []
+    async with connect(database, schema=parameters.schema_name, purpose="rollback") as connection:
+        before = await _state_to_leave(connection, database, parameters)
+        counted = await _count(connection, before)
+        try:
+            if parameters.restore_data:
+                progress("restoring campaigns", 0, None)
+                await restore_data(connection, parameters)
+            async with golang_migrate.locked(connection, wait_seconds=parameters.locks.lock_wait_limit_seconds):
+                await _run_files(connection, parameters, run_id, holds, progress)
+            await locks.set_limits(connection, parameters.locks, locks=False)
+            await connection.execute("ANALYZE campaigns")
+        except asyncpg.PostgresError as error:
+            raise errors.StepFailed(
+                step="rollback",
+                sqlstate=error.sqlstate,
+                reason=" ".join(filter(None, (str(error), getattr(error, "detail", None), getattr(error, "hint", None)))),
+                remedy="Nothing of the failed statement was applied; mend what it names and run the rollback again.",
+            ) from error
+        after = await state.read_state(connection)
+    return counted.model_copy(update={"state_after": after, "data_restored": parameters.restore_data, "locks": holds})
+
+
+async def restore_data(connection: Connection, parameters: RollbackParameters) -> None:
+    """Run rollback-data.sql; its notices say how many later changes it saved aside and dropped."""
+    await locks.set_limits(connection, parameters.locks)
+    async with connection.transaction():
+        await connection.execute(
+            "SELECT set_config('migration.drop_new_campaigns', $1, true)", "on" if parameters.drop_new_campaigns else "off"
+        )
+        await connection.execute(sql_files.script("rollback-data"))
+
+
+async def _state_to_leave(connection: Connection, database: Database, parameters: RollbackParameters) -> State:
+    found = await state.read_state(connection)
+    started = await connection.fetchval("SELECT to_regclass(format('%I.migration_saved_objects', current_schema())) IS NOT NULL")
+    if found in {State.NO_CAMPAIGNS, State.LEGACY} and not started:
+        raise errors.NothingToRollBack(database=database.database, schema=parameters.schema_name, state=found.value)
+    return found
+
+
+async def _count(connection: Connection, before: State) -> RollbackReport:
+    if before not in {State.CONTRACTED, State.MIGRATED}:
+        campaigns = await connection.fetchval("SELECT count(*) FROM campaigns")
+        return RollbackReport(state_before=before, state_after=before, unchanged=campaigns, changed=0, created=0)
+    row = await connection.fetchrow(sql_files.query("count_rollback_rows"))
+    assert row is not None
+    return RollbackReport(state_before=before, state_after=before, **dict(row))
+
+
+async def _run_files(
+    connection: Connection, parameters: RollbackParameters, run_id: str, holds: list[LockHold], progress: Progress
+) -> None:
+    current = await golang_migrate.read_version(connection)
+    predecessor = core_migrations.DEFAULT_PREDECESSOR
+    saved = await connection.fetchval(sql_files.query("read_predecessor"))
+    if saved is not None:
+        predecessor = int(saved)
+    for version, lower in ((core_migrations.INDEXES, core_migrations.CONTRACT), (core_migrations.CONTRACT, predecessor)):
+        progress(f"migration {version:06d} down", core_migrations.INDEXES - version, 2)
+        # A version table that never reached this version keeps what it says.
+        counted = current is not None and current[0] >= version
+        if counted:
+            await golang_migrate.write_version(connection, lower, dirty=True)
+        await core_migrations.run_migration(connection, version, "down", parameters.locks, run_id, holds)
+        if counted:
+            await golang_migrate.write_version(connection, lower, dirty=False)

@@ -1,0 +1,166 @@
+"""The parameters of each flow: the form in the Prefect UI, the flags of the command line and the tests come from here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Phase = Literal["setup", "generation", "dns_validation", "http_keyword_validation", "analysis"]
+PhaseStatus = Literal["not_started", "in_progress", "paused", "completed", "failed"]
+
+PHASES: tuple[Phase, ...] = ("setup", "generation", "dns_validation", "http_keyword_validation", "analysis")
+PHASE_STATUSES: tuple[PhaseStatus, ...] = ("not_started", "in_progress", "paused", "completed", "failed")
+
+
+class Parameters(BaseModel):
+    """What every flow takes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_name: str = Field(
+        default="public", min_length=1, title="Schema", description="Schema that holds campaigns and generated_domains."
+    )
+    report_directory: Path | None = Field(
+        default=None, title="Report directory", description="Where reports go. Default: reports/<run> below the working directory."
+    )
+
+
+class Contacts(BaseModel):
+    """Whom to call when something fails."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    database: str = Field(default="", description="Database administrator: performance and schema issues.")
+    development: str = Field(default="", description="Development team: application compatibility.")
+    migration: str = Field(default="", description="Migration team: the migration itself and rollback decisions.")
+
+
+class LockLimits(BaseModel):
+    """How long our locks may be waited for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    lock_timeout_ms: int = Field(
+        default=100, ge=10, le=60_000, description="How long one attempt waits for a lock; who queues behind it waits as long."
+    )
+    lock_wait_limit_seconds: float = Field(
+        default=300.0, gt=0, description="How long to go on attempting one statement before giving up."
+    )
+    statement_timeout_seconds: float = Field(default=3600.0, gt=0, description="The longest that one statement may run.")
+
+
+class BenchmarkParameters(Parameters):
+    """Parameters of flows.benchmark."""
+
+    benchmark_rounds: int = Field(default=25, ge=5, le=500, title="Rounds", description="Measured rounds of each pattern.")
+    benchmark_seed: int = Field(default=1, title="Seed", description="Seed for the drawn users and campaigns and for the order.")
+    target_improvement: float = Field(
+        default=40.0, ge=0, lt=100, title="Target", description="Improvement in percent that the headline is judged against."
+    )
+    benchmark_writes: bool = Field(
+        default=False,
+        title="Benchmark writes on a live database",
+        description="Also time the pattern that writes (it is always rolled back, but locks its rows while it runs).",
+    )
+
+
+class MigrateParameters(BenchmarkParameters):
+    """Parameters of flows.migrate, safe as they stand: `plan` changes nothing."""
+
+    mode: Literal["plan", "apply", "status"] = Field(
+        default="plan",
+        title="Mode",
+        description="plan shows what would be done, apply does it, status tells where the database stands.",
+    )
+    on_failed_gate: Literal["stop", "rollback"] = Field(
+        default="stop", title="On a failed gate", description="Stop and leave the named state, or take everything back."
+    )
+    stop_after: Literal["transform"] | None = Field(
+        default=None, title="Stop after", description="Rest after this step with both models live; a later run goes on."
+    )
+    backup_directory: Path | None = Field(
+        default=None, title="Backup directory", description="Where the backup goes. Default: backup below the report directory."
+    )
+    backup_format: Literal["directory", "plain"] = Field(
+        default="directory", title="Backup format", description="directory (parallel) or plain (backup_pre_migration.sql)."
+    )
+    restore_check: bool = Field(
+        default=False, title="Restore check", description="Restore the backup into a scratch database and compare it."
+    )
+    map_campaign_type: dict[str, Phase] = Field(
+        default_factory=dict, title="Unknown campaign types", description="Phase for each campaign_type that is not known."
+    )
+    map_status: dict[str, PhaseStatus] = Field(
+        default_factory=dict, title="Unknown statuses", description="Phase status for each status that is not known."
+    )
+    map_null_campaign_type: Phase | None = Field(
+        default=None, title="Missing campaign type", description="Phase for campaigns whose campaign_type is NULL."
+    )
+    map_null_status: PhaseStatus | None = Field(
+        default=None, title="Missing status", description="Phase status for campaigns whose status is NULL."
+    )
+    prefer: Literal["phases", "legacy"] | None = Field(
+        default=None, title="Contradictions", description="Which side wins where filled phases contradict the legacy values."
+    )
+    expected_version: int | None = Field(
+        default=None, title="Expected version", description="golang-migrate version before 000035, if not 34."
+    )
+    require_target: bool = Field(
+        default=False, title="Require the target", description="A missed improvement target fails the run."
+    )
+    batch_ms: int = Field(
+        default=100, ge=5, le=10_000, title="Batch time", description="How long one batch of the transform may hold its row locks (ms)."
+    )
+    locks: LockLimits = Field(default_factory=LockLimits, title="Locks", description="Limits of our locks.")
+    contacts: Contacts = Field(default_factory=Contacts, title="Contacts", description="Whom a failure names.")
+
+
+class RollbackParameters(Parameters):
+    """Parameters of flows.rollback."""
+
+    mode: Literal["plan", "apply"] = Field(
+        default="plan", title="Mode", description="plan counts what would be kept and changed, apply does it."
+    )
+    confirm: str = Field(default="", title="Confirm", description="For apply: the name of the database, typed out.")
+    restore_data: bool = Field(
+        default=False,
+        title="Restore the backed-up data",
+        description="Also put back the campaigns as they were before the migration; later changes are saved aside and dropped.",
+    )
+    drop_new_campaigns: bool = Field(
+        default=False, title="Drop new campaigns", description="With restore data: remove campaigns created since, too."
+    )
+    locks: LockLimits = Field(default_factory=LockLimits, title="Locks", description="Limits of our locks.")
+    contacts: Contacts = Field(default_factory=Contacts, title="Contacts", description="Whom a failure names.")
+
+
+class ValidateParameters(Parameters):
+    """Parameters of flows.validate."""
+
+
+class MaintainParameters(Parameters):
+    """Parameters of flows.maintain."""
+
+    rebuild_invalid: bool = Field(
+        default=False, title="Rebuild", description="Rebuild invalid indexes CONCURRENTLY instead of only naming them."
+    )
+    locks: LockLimits = Field(default_factory=LockLimits, title="Locks", description="Limits of our locks.")
+
+
+class DemoParameters(BaseModel):
+    """Parameters of flows.demo."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    campaigns: int = Field(default=2000, ge=1, description="Campaigns of the sample database.")
+    domains: int = Field(default=200_000, ge=0, description="Domains of the sample database.")
+    seed: int = Field(default=7, description="Seed of the sample database and of the benchmark.")
+    report_directory: Path | None = Field(default=None, description="Where reports go. Default: reports/<run>.")
+    keep: bool = Field(default=False, description="Leave the server running at the end and print its URL.")
+    postgres_bin: Path | None = Field(default=None, description="bin directory of another PostgreSQL, instead of the embedded one.")
+    target_improvement: float = Field(default=40.0, ge=0, lt=100, description="Improvement in percent to judge against.")
+    plant_dependents: bool = Field(
+        default=False, description="Plant a view on a legacy column and an index under one of our names: preflight refuses both."
+    )

@@ -1,0 +1,138 @@
+"""The data transform: both models live, every row filled, in batches that commit with their line in the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from uuid import UUID
+
+import asyncpg
+
+from tasks.core import errors, locks, run, sql_files, toolkit
+from tasks.core.database import Connection, Database, connect
+from tasks.core.models import LockHold, TransformResult
+from tasks.core.progress import Progress
+from tasks.core.settings import MigrateParameters
+
+FIRST_BATCH = 100
+LARGEST_BATCH = 5000
+PAUSE_BETWEEN_ROUNDS_SECONDS = 0.2
+
+
+async def transform(
+    database: Database, parameters: MigrateParameters, run_id: str, progress: Progress
+) -> TransformResult:
+    """Go from the legacy model to both models, from wherever an earlier run stopped.
+
+    Raises:
+        StepFailed: with the server's words, where a row or an object is not as preflight saw it.
+        LockNotGranted: where a lock, or the last rows, cannot be had within the limits.
+    """
+    async with connect(database, schema=parameters.schema_name, purpose="transform") as connection:
+        if not await connection.fetchval(sql_files.query("has_legacy_columns")):
+            return TransformResult(campaigns=0, seconds=0.0, scan_seconds=0.0, batches=0, longest_batch_ms=0.0)
+        # Measured first and by itself, with the parallelism that the count has, so that their ratio says something.
+        scan_seconds = await _time_one_scan(connection)
+        started = time.monotonic()
+        try:
+            holds = await expand(connection, parameters, run_id)
+            progress("counting domains", 0, None)
+            await connection.fetchval("SELECT migration_count_metrics()")
+            campaigns, batches, longest_ms = await _fill(connection, parameters, run_id, progress)
+        except asyncpg.PostgresError as error:
+            raise errors.StepFailed(
+                step="transform", sqlstate=error.sqlstate, reason=_words(error), remedy="Run again: it goes on from what is done."
+            ) from error
+        seconds = time.monotonic() - started
+    return TransformResult(
+        campaigns=campaigns,
+        seconds=round(seconds, 3),
+        scan_seconds=round(scan_seconds, 3),
+        batches=batches,
+        longest_batch_ms=round(longest_ms, 3),
+        locks=holds,
+    )
+
+
+async def expand(connection: Connection, parameters: MigrateParameters, run_id: str) -> list[LockHold]:
+    """Bring in the phases columns, the triggers that keep both models in step and those that keep the metrics.
+
+    Returns: how long each lock that keeps writers out was held.
+    """
+    holds: list[LockHold] = []
+    limits = parameters.locks
+    await toolkit.install(connection)
+    await toolkit.add_mappings(connection, parameters)
+    await connection.fetchval("SELECT migration_backup_campaigns()")
+
+    async def call(function: str, tables: dict[str, str]) -> None:
+        async def work(inside: Connection) -> None:
+            await inside.execute("SELECT " + function)
+            await run.note(inside, run_id, "transform", function)
+
+        await locks.under_lock(connection, function, tables, work, limits, holds)
+
+    await call("migration_expand_columns()", {"campaigns": "ACCESS EXCLUSIVE"})
+    await connection.execute("SELECT migration_refuse_unknown_values()")
+    if parameters.prefer is None:
+        await connection.execute("SELECT migration_refuse_contradictions()")
+    await call("migration_install_sync()", {"campaigns": "SHARE ROW EXCLUSIVE"})
+    await call("migration_install_metrics()", {"generated_domains": "SHARE ROW EXCLUSIVE"})
+    return holds
+
+
+async def _fill(
+    connection: Connection, parameters: MigrateParameters, run_id: str, progress: Progress
+) -> tuple[int, int, float]:
+    total = await connection.fetchval("SELECT count(*) FROM campaign_metrics_baseline")
+    size, after, done, batches, longest = FIRST_BATCH, None, 0, 0, 0.0
+    deadline: float | None = None
+    await locks.set_limits(connection, parameters.locks)
+    while True:
+        began = time.monotonic()
+        async with connection.transaction():
+            row = await connection.fetchrow(
+                "SELECT last_id, filled FROM migration_fill_batch($1, $2, $3)", after, size, parameters.prefer or ""
+            )
+            assert row is not None
+            if row["filled"]:
+                await run.note(connection, run_id, "transform", f"batch up to {row['last_id']}", row["filled"])
+        took_ms = (time.monotonic() - began) * 1000
+        if row["filled"]:
+            done, batches, longest = done + row["filled"], batches + 1, max(longest, took_ms)
+            after, deadline = row["last_id"], None
+            size = _next_size(size, took_ms, parameters.batch_ms)
+            progress("campaigns filled", done, total)
+            continue
+        # The end of a round. What is left was locked by somebody, or its campaign is gone.
+        await connection.execute("SELECT migration_forget_deleted()")
+        left: list[UUID] = await connection.fetchval("SELECT array(SELECT campaign_id FROM campaign_metrics_baseline LIMIT 20)")
+        if not left:
+            return done, batches, longest
+        deadline = deadline or time.monotonic() + parameters.locks.lock_wait_limit_seconds
+        if time.monotonic() > deadline:
+            raise errors.LockNotGranted(
+                statement=f"The batch of campaigns {', '.join(map(str, left))}",
+                seconds=parameters.locks.lock_wait_limit_seconds,
+                attempts=batches,
+                lock_timeout_ms=parameters.locks.lock_timeout_ms,
+                blockers=await locks.describe_holders(connection, ["campaigns"]),
+            )
+        after = None
+        await asyncio.sleep(PAUSE_BETWEEN_ROUNDS_SECONDS)
+
+
+def _next_size(size: int, took_ms: float, target_ms: int) -> int:
+    """The batch size that should take the target time, at most doubled, so that one quick batch does not mislead."""
+    return max(1, min(LARGEST_BATCH, 2 * size, int(size * 0.8 * target_ms / max(took_ms, 1.0))))
+
+
+async def _time_one_scan(connection: Connection) -> float:
+    await connection.execute("SET max_parallel_workers_per_gather = 0")
+    began = time.monotonic()
+    await connection.fetchval(sql_files.query("count_metrics_once"))
+    return time.monotonic() - began
+
+
+def _words(error: asyncpg.PostgresError) -> str:
+    return " ".join(part for part in (str(error), getattr(error, "hint", None) or "") if part)

@@ -1,0 +1,99 @@
+"""What each flow says when it ends well: what was done, what it brought, what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tasks.core.database import Database
+from tasks.core.maintenance import MaintenanceReport
+from tasks.core.models import BenchmarkRun, CheckResult, Comparison, Outcome, PlannedStatement, PreflightReport, State
+from tasks.core.rollback import RollbackReport
+from tasks.ending import Ending
+from tasks.gates import PHRASES, tally
+
+MODEL_NAMES = {"dual": "the legacy model", "phases_based": "the phases model"}
+
+
+def standing(found: PreflightReport) -> Ending:
+    """The answer to --mode status."""
+    outcome = Outcome.ALREADY_MIGRATED if found.state is State.MIGRATED else Outcome.PLANNED
+    hindrance = f" {len(found.blockers)} blockers would stop a migration." if found.blockers else ""
+    return Ending(outcome, f"Nothing was changed. The database is {PHRASES[found.state]}.{hindrance}")
+
+
+def already_migrated(found: PreflightReport) -> Ending:
+    """There is nothing to migrate."""
+    return Ending(
+        Outcome.ALREADY_MIGRATED,
+        f"Already migrated: schema {found.schema_name} has the phases model and its indexes. Nothing was changed.",
+    )
+
+
+def planned(found: PreflightReport, plan: Sequence[PlannedStatement]) -> Ending:
+    """A plan was made."""
+    seconds = sum(statement.expected_seconds for statement in plan)
+    return Ending(
+        Outcome.PLANNED,
+        f"Planned, nothing was changed: {len(plan)} statements, about {seconds:.0f} s for {found.campaigns:,} campaigns and"
+        f" {found.domains:,} domains, {len(found.warnings)} warnings. Run it with mode=apply (--mode apply).",
+    )
+
+
+def resting(found: PreflightReport) -> Ending:
+    """Stopped after the transform, as asked."""
+    return Ending(
+        Outcome.SUCCEEDED,
+        f"Both models are live: {found.campaigns:,} campaigns have phases, and legacy writers and phases writers are kept in"
+        " step. Move the application over, then run again without stop_after; flows.rollback goes back.",
+    )
+
+
+def succeeded(found: PreflightReport, comparison: Comparison | None) -> Ending:
+    """Migrated, validated, tested."""
+    gain = "There was no measurement from before to compare with."
+    if comparison is not None:
+        headline = comparison.headline
+        gain = (
+            f"Queries are {headline.improvement_percent:.1f}% faster"
+            f" (interval {headline.low:.1f} to {headline.high:.1f}; target {headline.target_percent:.0f}%:"
+            f" {headline.verdict.replace('_', ' ')})."
+        )
+    return Ending(
+        Outcome.SUCCEEDED,
+        f"Migrated: {found.campaigns:,} campaigns and {found.domains:,} domains are on the phases model alone, validated and"
+        f" tested. {gain} Keep the backup until the team is sure; flows.rollback goes back.",
+    )
+
+
+def rollback_planned(database: Database, planned_: RollbackReport) -> Ending:
+    """What the way back would do."""
+    return Ending(
+        Outcome.PLANNED,
+        f"Nothing was changed. {planned_.summary} Take it back with mode=apply and confirm={database.database}"
+        f" (--mode apply --confirm {database.database}).",
+    )
+
+
+def rolled_back(database: Database, done: RollbackReport) -> Ending:
+    """The way back was gone."""
+    return Ending(Outcome.ROLLED_BACK, f"Database {database.database} is on the legacy model again. {done.summary}")
+
+
+def validated(database: Database, state: State, checks: Sequence[CheckResult]) -> Ending:
+    """Every check passed."""
+    return Ending(Outcome.SUCCEEDED, f"Database {database.database} is sound: {tally(checks)}. It is {PHRASES[state]}.")
+
+
+def benchmarked(database: Database, measured: BenchmarkRun) -> Ending:
+    """The times were taken."""
+    timed = sum(bool(pattern.times_ms) for pattern in measured.patterns)
+    return Ending(
+        Outcome.SUCCEEDED,
+        f"Timed {timed} patterns on {MODEL_NAMES[measured.architecture_type]} of database {database.database},"
+        f" {measured.rounds} rounds each; the figures are kept in migration_performance_results.",
+    )
+
+
+def maintained(database: Database, done: MaintenanceReport) -> Ending:
+    """The indexes were looked after."""
+    return Ending(Outcome.SUCCEEDED, f"Database {database.database} is maintained. {done.summary}")

@@ -1,0 +1,224 @@
+"""What a run has done so far: its steps and their results, kept for the report whatever becomes of the run."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+from uuid import uuid4
+
+from tasks.core import sql_files
+from tasks.core.database import Database
+from tasks.core.models import Outcome, RunReport, StepRecord
+from tasks.core.settings import Parameters
+
+log = logging.getLogger("tasks.run")
+StepLogT = TypeVar("StepLogT", bound="StepLog")
+
+
+class Listener(Protocol):
+    """Somebody who watches a run, such as a terminal."""
+
+    def step_started(self, step: StepRecord) -> None:
+        """A step begins, or begins again."""
+
+    def step_ended(self, step: StepRecord) -> None:
+        """A step is over, well or badly."""
+
+    def progressed(self, what: str, done: int, total: int | None) -> None:
+        """A step has come this far."""
+
+    def run_ended(self, report: RunReport, files: Mapping[str, Path]) -> None:
+        """The run is over; its report stands in these files."""
+
+
+_default_listener: ContextVar[Listener | None] = ContextVar("default_listener", default=None)
+
+
+class StepLog:
+    """Steps, with who watches them.
+
+    Attributes:
+        steps: by name, in the order in which they began.
+        latest: how far the step at work has come: what is counted, done, total.
+    """
+
+    def __init__(self) -> None:
+        self.listener = _default_listener.get()
+        self.steps: dict[str, StepRecord] = {}
+        self.latest: tuple[str, int, int | None] | None = None
+
+    def detail(self, text: str) -> None:
+        """Say in a few words what the step at work has brought: rows, bytes, findings."""
+        name, step = next(reversed(self.steps.items()))
+        self.steps[name] = step.model_copy(update={"detail": text})
+
+    def progress(self, what: str, done: int, total: int | None) -> None:
+        """How far the step at work has come; the `Progress` of the core."""
+        self.latest = (what, done, total)
+        if self.listener is not None:
+            self.listener.progressed(what, done, total)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Record a step while its body runs. The same name again is another attempt at the same step."""
+        earlier = self.steps.pop(name, None)
+        attempts = earlier.attempts + 1 if earlier else 1
+        spent = earlier.seconds if earlier else 0.0
+        began = time.perf_counter()
+        self.latest = None
+        self.steps[name] = StepRecord(name=name, state="running", seconds=spent, attempts=attempts)
+        log.info("%s begins, attempt %d", name, attempts)
+        if self.listener is not None:
+            self.listener.step_started(self.steps[name])
+        try:
+            yield
+        except BaseException as error:
+            self.detail(_in_short(error))
+            self._end(name, "failed", spent + time.perf_counter() - began)
+            raise
+        self._end(name, "completed", spent + time.perf_counter() - began)
+
+    def skip(self, name: str, reason: str) -> None:
+        """Record that a step was left out, and why."""
+        self.steps[name] = StepRecord(name=name, state="skipped", seconds=0.0, attempts=0, detail=reason)
+        self._end(name, "skipped", 0.0)
+
+    def _end(self, name: str, state: str, seconds: float) -> None:
+        ended = self.steps[name] = self.steps[name].model_copy(update={"state": state, "seconds": seconds})
+        log.info("%s %s after %.1f s. %s", name, state, seconds, ended.detail)
+        if self.listener is not None:
+            self.listener.step_ended(ended)
+
+
+class Recorder(StepLog):
+    """One run: who it is, where it reports, what it has done.
+
+    Attributes:
+        run_id: a UUID, as text, new for each run.
+        directory: where the report goes; it need not exist yet.
+    """
+
+    def __init__(self, flow_name: str, database: Database, parameters: Parameters) -> None:
+        super().__init__()
+        self.run_id = str(uuid4())
+        self.flow_name = flow_name
+        self.database = database
+        self.parameters = parameters
+        self.started_at = datetime.now(UTC)
+        own = f"{self.started_at:%Y-%m-%dT%H-%M-%S}-{flow_name}-{self.run_id[:8]}"
+        self.directory = (parameters.report_directory or Path("reports") / own).absolute()
+        self._facts: dict[str, Any] = {"extra": {"flow": flow_name}}
+
+    def note(self, **facts: Any) -> None:
+        """Keep results for the report, under the names that `RunReport` gives them."""
+        self._facts.update(facts)
+
+    def note_extra(self, **facts: Any) -> None:
+        """Keep what the report has no name of its own for."""
+        self._facts["extra"] = {**self._facts["extra"], **facts}
+
+    def report(self, outcome: Outcome, message: str) -> RunReport:
+        """All that this run has to say, as of now."""
+        contacts = getattr(self.parameters, "contacts", None)
+        return RunReport(
+            run_id=self.run_id,
+            outcome=outcome,
+            message=message,
+            started_at=self.started_at.isoformat(),
+            finished_at=datetime.now(UTC).isoformat(),
+            database_name=self.database.database,
+            schema_name=self.parameters.schema_name,
+            address=self.database.address,
+            tool_version=version("campaign-phases-migration"),
+            commit=_commit(),
+            sql_files=sql_files.fingerprints(),
+            contacts=contacts.model_dump() if contacts is not None else {},
+            steps=list(self.steps.values()),
+            peak_rss_mb=peak_rss_mb(),
+            **self._facts,
+        )
+
+
+_current: ContextVar[StepLog] = ContextVar("current_step_log")
+
+
+def current() -> StepLog:
+    """Where the step at work is recorded.
+
+    Raises:
+        LookupError: outside of a run.
+    """
+    return _current.get()
+
+
+def current_run() -> Recorder:
+    """The run that this code is part of.
+
+    Raises:
+        LookupError: outside of a run that reports.
+    """
+    found = _current.get()
+    if not isinstance(found, Recorder):
+        raise LookupError("this run makes no report")
+    return found
+
+
+@contextmanager
+def recording(steps: StepLogT) -> Iterator[StepLogT]:
+    """Record the steps of this context there."""
+    token = _current.set(steps)
+    try:
+        yield steps
+    finally:
+        _current.reset(token)
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Let somebody watch all runs that begin in this context."""
+    token = _default_listener.set(listener)
+    try:
+        yield
+    finally:
+        _default_listener.reset(token)
+
+
+def peak_rss_mb() -> float:
+    """The most memory that this process, or the largest of its children, has held: MiB."""
+    unit = 1024 * 1024 if sys.platform == "darwin" else 1024  # getrusage counts bytes there, KiB elsewhere
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return max(resource.getrusage(kind).ru_maxrss for kind in kinds) / unit
+
+
+def _in_short(error: BaseException) -> str:
+    text = str(error) or type(error).__name__
+    return text if len(text) <= 300 else text[:299] + "…"
+
+
+def _commit() -> str | None:
+    """The commit of this checkout, where it is one and git is there to ask."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return None
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "HEAD"],  # noqa: S607 - whichever git the operator uses
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        log.info("The commit of this checkout is not known: %s", error)
+        return None
+    return found.stdout.strip() or None if found.returncode == 0 else None

@@ -1,0 +1,33 @@
+"""Step 10: the report, as files and as the summary page."""
+
+from __future__ import annotations
+
+import time
+
+from tasks import publish, recorder
+from tasks.core import report as reports
+from tasks.core.models import Outcome, RunReport, StepRecord
+from tasks.steps import MINUTE, step
+
+
+@step("report", retry=False, timeout_seconds=10 * MINUTE)
+async def write_report(outcome: Outcome, message: str) -> RunReport:
+    """Write report.json, report.html and the tables, and publish the summary.
+
+    Raises:
+        DirectoryUnusable: if the directory has become so since the run began.
+    """
+    run = recorder.current_run()
+    began = time.perf_counter()
+    so_far = run.report(outcome, message)
+    run.note(criteria=reports.success_criteria(so_far))
+    run.detail(str(run.directory))
+    summary = run.report(outcome, message)
+    await publish.page("summary", reports.summary_markdown(summary), f"{run.flow_name}: {outcome}")
+    seconds = time.perf_counter() - began
+    run.steps["report"] = StepRecord(name="report", state="completed", seconds=seconds, detail=str(run.directory))
+    report = run.report(outcome, message)
+    files = reports.write_reports(report, run.directory)
+    if run.listener is not None:
+        run.listener.run_ended(report, files)
+    return report

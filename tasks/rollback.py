@@ -1,0 +1,54 @@
+"""The way back: what it would do, and doing it."""
+
+from __future__ import annotations
+
+from tasks import publish, recorder
+from tasks.core import rollback as core
+from tasks.core.database import Database
+from tasks.core.errors import BadInput
+from tasks.core.rollback import RollbackReport
+from tasks.core.settings import RollbackParameters
+from tasks.steps import MINUTE, step
+
+
+@step("rollback-plan", retry=False, timeout_seconds=10 * MINUTE)
+async def plan_rollback(database: Database, parameters: RollbackParameters) -> RollbackReport:
+    """Count what would be kept and changed, and publish it.
+
+    Raises:
+        NothingToRollBack: if there is no migration to take back.
+    """
+    found = await core.plan_rollback(database, parameters)
+    recorder.current_run().note_extra(rollback=found.model_dump(mode="json"))
+    await publish.models("rollback", [found], "What the way back would do")
+    return found
+
+
+@step("rollback")
+async def take_back(database: Database, parameters: RollbackParameters) -> RollbackReport:
+    """Run 000036 and 000035 down, and rollback-data.sql if that is asked for.
+
+    Raises:
+        BadInput: unless the database's name is typed out in `confirm`.
+    """
+    confirm(database, parameters)
+    run = recorder.current_run()
+    done = await core.roll_back(database, parameters, run.run_id, run.progress)
+    run.note_extra(rollback=done.model_dump(mode="json"))
+    await publish.models("rollback", [done], "What the way back did")
+    return done
+
+
+def confirm(database: Database, parameters: RollbackParameters) -> None:
+    """Hold on unless the operator typed out which database is meant.
+
+    Raises:
+        BadInput: says what to type.
+    """
+    if parameters.confirm != database.database:
+        raise BadInput(
+            name="confirm",
+            value=parameters.confirm,
+            reason="the way back must be confirmed with the name of the database",
+            remedy=f"Give confirm={database.database} (--confirm {database.database})",
+        )
