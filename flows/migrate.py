@@ -24,7 +24,10 @@ PLAN = MigrateParameters()
 @flow(name="migrate-to-phases", persist_result=False)
 @reported(steps_in_all=11)
 async def migrate(database: PostgresDatabase, parameters: MigrateParameters = PLAN) -> Ending:
-    """Moves a campaign database to phases only. As it stands (mode=plan) it changes nothing and shows what it would do."""
+    """Moves a campaign database to phases only.
+
+    As it stands (mode=plan) it changes nothing and shows what it would do.
+    """
     target = database.to_database()
     found = await check_database(target, parameters)
     if parameters.mode == "status":
@@ -37,9 +40,12 @@ async def migrate(database: PostgresDatabase, parameters: MigrateParameters = PL
     async with exclusively(target, parameters), taken_back_where_a_gate_fails(target, parameters):
         await make_backup(target, parameters)
         inputs = await benchmark.draw_inputs(target, parameters)
-        before = await benchmark.measure_before(target, parameters, inputs)
-        await transform_data(target, parameters)
-        await benchmark.compare_answers(target, parameters, inputs)
+        if found.state is State.CONTRACTED:  # an earlier run got further than the legacy columns
+            before = await benchmark.recall_before(target, parameters)
+        else:
+            before = await benchmark.measure_before(target, parameters, inputs)
+            await transform_data(target, parameters)
+            await benchmark.compare_answers(target, parameters, inputs)
         if parameters.stop_after == "transform":
             return resting(found)
         await run_core_migrations(target, parameters)

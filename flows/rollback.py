@@ -19,7 +19,10 @@ PLAN = RollbackParameters()
 @flow(name="rollback-phases", persist_result=False)
 @reported(steps_in_all=4)
 async def rollback(database: PostgresDatabase, parameters: RollbackParameters = PLAN) -> Ending:
-    """Takes the migration back. As it stands (mode=plan) it changes nothing and counts what it would do."""
+    """Takes the migration back.
+
+    As it stands (mode=plan) it changes nothing and counts what it would do.
+    """
     target = database.to_database()
     await read_standing(target, parameters)
     planned = await plan_rollback(target, parameters)

@@ -18,7 +18,10 @@ DEFAULTS = ValidateParameters()
 @flow(name="validate-phases", persist_result=False)
 @reported(steps_in_all=3)
 async def validate(database: PostgresDatabase, parameters: ValidateParameters = DEFAULTS) -> Ending:
-    """Checks the data of a campaign database, before or after the migration. It changes nothing but its own report tables."""
+    """Checks the data of a campaign database, before or after the migration.
+
+    It changes nothing but its own report tables.
+    """
     target = database.to_database()
     state = await read_standing(target, parameters)
     checks = await validate_database(target, parameters)

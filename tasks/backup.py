@@ -17,7 +17,7 @@ async def make_backup(database: Database, parameters: MigrateParameters) -> Back
     """Dump the database, verify the dump and publish its manifest.
 
     Raises:
-        BackupFailed, BackupDamaged, ClientBinaryMissing, ClientBinaryTooOld, DirectoryUnusable: nothing has been changed.
+        BackupFailed, BackupDamaged, ClientBinaryMissing, ClientBinaryTooOld, DirectoryUnusable: nothing was changed.
     """
     run = recorder.current_run()
     manifest = await core.make_backup(

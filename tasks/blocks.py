@@ -23,13 +23,15 @@ class PostgresDatabase(Block):
     port: int = Field(default=5432, ge=1, le=65535, description="TCP port of the server.")
     database: str = Field(description="Name of the campaign database.")
     user: str = Field(description="Role to connect as. It must own the campaign tables or be a member of their owner.")
-    password: SecretStr | None = Field(default=None, description="Password of the role. Without one, the passfile is asked.")
-    passfile: Path | None = Field(default=None, description="A libpq password file on the worker, instead of a password.")
+    password: SecretStr | None = Field(
+        default=None, description="Password of the role; without one the passfile is asked."
+    )
+    passfile: Path | None = Field(default=None, description="A libpq password file on the worker, instead.")
     tls_mode: TlsMode = Field(
         default="prefer", title="TLS mode", description="How far the connection must be encrypted and verified."
     )
     tls_root_certificate: Path | None = Field(
-        default=None, title="TLS root certificate", description="Certificates on the worker that the server is verified with."
+        default=None, title="TLS root certificate", description="Certificates on the worker to verify the server with."
     )
 
     def to_database(self) -> Database:

@@ -13,9 +13,10 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import cyclopts
 from prefect import Flow
+from prefect.client.orchestration import get_client
 from prefect.context import get_settings_context, use_profile
 from prefect.logging.configuration import setup_logging
-from prefect.settings import get_current_settings
+from prefect.settings import PREFECT_API_URL, get_current_settings
 from prefect.states import State
 from pydantic import BaseModel, ValidationError
 from rich.console import Console
@@ -25,9 +26,10 @@ from tasks.blocks import PostgresDatabase
 from tasks.core import errors
 from tasks.core import report as reports
 from tasks.core.database import Database, connect, database_from_surroundings
+from tasks.core.models import Outcome
 from tasks.core.settings import Parameters
 from tasks.ending import ending_of, leave_report
-from tasks.recorder import Recorder
+from tasks.recorder import Recorder, StepLog
 from tasks.terminal import watching
 
 M = TypeVar("M", bound=BaseModel)
@@ -35,9 +37,11 @@ Work = Callable[[], Coroutine[Any, Any, State[Any]]]
 
 CRASHED, INTERRUPTED = 70, 130
 COMPLAINTS = Console(stderr=True, highlight=False)
-EXIT_CODES = """Exit codes: 0 the outcome is what was asked for; 2 a wrong flag or value; 3 the server, the login or the database
-is not there; 4 preflight refused, or something the run needs is missing; 5 a gate or a step failed; 6 another run is active;
-7 the required target was missed; 8 the demo's server did not start; 70 a crash; 130 interrupted."""
+EXIT_CODES = (
+    "Exit codes: 0 the outcome is what was asked for; 2 a wrong flag or value; 3 a server or a login is not there;"
+    " 4 preflight refused, or something the run needs is missing; 5 a gate or a step failed; 6 another run is active;"
+    " 7 the required target was missed; 8 the demo's server did not start; 70 a crash; 130 interrupted."
+)
 
 # For a run from a shell, wherever the user has no setting of their own.
 SHELL_SETTINGS = {
@@ -89,23 +93,52 @@ def main(flow: Flow[..., Any], parameters_type: type[Parameters], *, module: str
     command.__annotations__["parameters"] = Annotated[parameters_type, cyclopts.Parameter(name="*")]
 
     def begin() -> int:
-        parsed = parse(command, module=module, description=inspect.getdoc(flow.fn) or "", arguments=arguments, of=parameters_type)
+        description = inspect.getdoc(flow.fn) or ""
+        parsed = parse(command, module=module, description=description, arguments=arguments, of=parameters_type)
         if parsed is None:
             return 0
         database_url, parameters = parsed
         database = database_from_surroundings(database_url)
         _lend_password(database)
 
+        before = Recorder(flow.name, database, parameters)
+        reports.check_report_directory(before.directory)
+
+        def prepare() -> State[Any] | None:
+            return _prepare(before)
+
         async def work() -> State[Any]:
-            if refused := await _probe(flow.name, database, parameters):
-                return refused
             block = PostgresDatabase.without_password(database)
             ended: State[Any] = await flow(database=block, parameters=parameters, return_state=True)
             return ended
 
-        return execute(work)
+        return execute(work, prepare=prepare)
 
     return guarded(begin)
+
+
+def run_alone(flow: Flow[..., Any], parameters_type: type[BaseModel], *, module: str) -> NoReturn:
+    """As `run`, for a flow that brings its own database."""
+
+    def command(*, parameters: Any = parameters_type()) -> BaseModel:  # noqa: B008 - frozen
+        given: BaseModel = parameters
+        return given
+
+    command.__annotations__["parameters"] = Annotated[parameters_type, cyclopts.Parameter(name="*")]
+
+    def begin() -> int:
+        description, arguments = inspect.getdoc(flow.fn) or "", sys.argv[1:]
+        parameters = parse(command, module=module, description=description, arguments=arguments, of=parameters_type)
+        if parameters is None:
+            return 0
+
+        async def work() -> State[Any]:
+            ended: State[Any] = await flow(parameters=parameters, return_state=True)
+            return ended
+
+        return execute(work, prepare=lambda: find_prefect(StepLog()))
+
+    sys.exit(guarded(begin))
 
 
 def parse(
@@ -133,28 +166,31 @@ def parse(
             _with_mappings_as_json(arguments, of), exit_on_error=False, print_error=False
         )
     except cyclopts.CycloptsError as error:
-        if isinstance(error.__cause__, ValidationError):
-            first = error.__cause__.errors()[0]
-            flag = "--" + ".".join(_flag_name(str(part)) for part in first["loc"])
-            reason, value = first["msg"], first["input"]
-            raise errors.BadInput(name=flag, value=value, reason=reason, remedy=f"See python -m {module} --help") from error
-        raise errors.BadInput(
-            name="the command line", value=" ".join(arguments), reason=str(error), remedy=f"See python -m {module} --help"
-        ) from error
+        remedy = f"See python -m {module} --help"
+        if not isinstance(error.__cause__, ValidationError):
+            line = " ".join(arguments)
+            raise errors.BadInput(name="the command line", value=line, reason=str(error), remedy=remedy) from error
+        first = error.__cause__.errors()[0]
+        flag = "--" + ".".join(_flag_name(str(part)) for part in first["loc"])
+        raise errors.BadInput(name=flag, value=first["input"], reason=first["msg"], remedy=remedy) from error
     if function is not command:  # the help has been printed
         function(*bound.args, **bound.kwargs)
         return None
     return function(*bound.args, **bound.kwargs)
 
 
-def execute(work: Work) -> int:
+def execute(work: Work, *, prepare: Callable[[], State[Any] | None]) -> int:
     """Run a flow in this process, shown in the terminal.
 
+    Args:
+        work: the flow.
+        prepare: what comes before it, without an event loop; a state from it is the end.
+
     Returns:
-        The exit code that its final state stands for.
+        The exit code that the final state stands for.
     """
     with shell_settings(), watching(Console(highlight=False), COMPLAINTS) as screen, recorder.listening(screen):
-        state = asyncio.run(work())
+        state = prepare() or asyncio.run(work())
         if state.is_completed():
             return 0
         error = asyncio.run(state.aresult(raise_on_failure=False))
@@ -165,6 +201,20 @@ def execute(work: Work) -> int:
     return error.exit_code
 
 
+def find_prefect(steps: StepLog) -> None:
+    """Wait for the Prefect server that the settings name; without one, for Prefect's own temporary server.
+
+    It is started here, as Ctrl-C is not heard while an event loop waits for it.
+
+    Raises:
+        PrefectUnreachable: if the server that the settings name does not answer.
+    """
+    with steps.step("prefect-server"), get_client(sync_client=True) as client:
+        steps.detail(PREFECT_API_URL.value() or "a temporary one, as PREFECT_API_URL names none")
+        if (failure := client.api_healthcheck()) is not None:
+            raise errors.PrefectUnreachable(url=client.api_url, reason=failure)
+
+
 def guarded(begin: Callable[[], int]) -> int:
     """Turn what stops a program into a message and an exit code."""
     try:
@@ -173,7 +223,7 @@ def guarded(begin: Callable[[], int]) -> int:
         COMPLAINTS.print(str(error), markup=False, soft_wrap=True)
         return error.exit_code
     except KeyboardInterrupt:
-        COMPLAINTS.print("Interrupted. What was under way was ended and what had not been committed was rolled back.")
+        COMPLAINTS.print("Interrupted.")
         return INTERRUPTED
     except Exception:  # noqa: BLE001 - the last resort: a crash is shown whole and has an exit code of its own
         COMPLAINTS.print_exception()
@@ -195,26 +245,30 @@ def shell_settings() -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-async def _probe(flow_name: str, database: Database, parameters: Parameters) -> State[Any] | None:
-    """Knock before Prefect starts, which takes seconds: a wrong address or password is told at once, and reported.
+def _prepare(run: Recorder) -> State[Any] | None:
+    """Knock at the database before Prefect starts, which takes seconds: a wrong address or password is told at once.
 
     Returns:
-        The failed state of a run that cannot begin, or None if the door is open.
-
-    Raises:
-        DirectoryUnusable: if there could be no report.
+        The failed state of a run that cannot begin, reported, or None if the doors are open.
     """
-    attempt = Recorder(flow_name, database, parameters)
-    reports.check_report_directory(attempt.directory)
+    run.listener = recorder.listener()
     try:
-        with attempt.step("connect"):
-            async with connect(database, purpose="probe"):
-                pass
+        with run.step("connect"):
+            asyncio.run(_knock(run.database))
+        find_prefect(run)
     except errors.MigrationToolError as error:
-        ending = ending_of(error, attempt)
-        leave_report(attempt, ending.outcome, ending.message)
+        ending = ending_of(error, run)
+        leave_report(run, ending.outcome, ending.message)
         return ending.as_state()
+    except KeyboardInterrupt:
+        leave_report(run, Outcome.CANCELLED, "The run was cancelled before it began. Nothing was changed.")
+        raise
     return None
+
+
+async def _knock(database: Database) -> None:
+    async with connect(database, purpose="probe"):
+        pass
 
 
 def _lend_password(database: Database) -> None:

@@ -15,6 +15,6 @@ async def run_core_migrations(database: Database, parameters: MigrateParameters)
     """Go from both models to phases only, and build the indexes."""
     run = recorder.current_run()
     holds = await core.apply_core_migrations(database, parameters, run.run_id, run.progress)
-    run.note(locks=holds)
+    run.add_locks(holds)
     run.detail(f"longest lock {max((hold.held_ms for hold in holds), default=0.0):.0f} ms")
     return holds

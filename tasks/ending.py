@@ -81,9 +81,11 @@ def reported(*, steps_in_all: int) -> Callable[[Story[P]], Conducted[P]]:
                     return ending_of(error, run).as_state()
                 ending = await _told(story, run, database, parameters, steps_in_all)
                 try:
-                    await write_report(ending.outcome, ending.message)
+                    report, files = await write_report(ending.outcome, ending.message)
                 except errors.MigrationToolError as error:
                     ending = ending.unreported(error)
+                else:
+                    run.tell_end(report, files)
             return ending.as_state()
 
         # Prefect makes the form and checks the parameters from these; it would look the names up in this module.
@@ -105,7 +107,7 @@ async def _told(story: Story[P], run: Recorder, database: PostgresDatabase, para
         leave_report(run, Outcome.FAILED, f"The run crashed: {type(error).__name__}: {error}")
         raise
     except BaseException:
-        leave_report(run, Outcome.CANCELLED, "The run was cancelled. Run again to go on, or run flows.rollback to go back.")
+        leave_report(run, Outcome.CANCELLED, "The run was cancelled. Run again to go on; flows.rollback goes back.")
         raise
 
 
@@ -128,8 +130,7 @@ def leave_report(run: Recorder, outcome: Outcome, message: str) -> None:
     except (OSError, errors.MigrationToolError) as second:
         log.error("The report could not be written to %s: %s", run.directory, second)  # noqa: TRY400 - the first error counts
         return
-    if run.listener is not None:
-        run.listener.run_ended(report, files)
+    run.tell_end(report, files)
 
 
 def _flow_name(story: Callable[..., Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tasks.core.comparison import sentence
 from tasks.core.database import Database
 from tasks.core.maintenance import MaintenanceReport
 from tasks.core.models import BenchmarkRun, CheckResult, Comparison, Outcome, PlannedStatement, PreflightReport, State
@@ -34,8 +35,8 @@ def planned(found: PreflightReport, plan: Sequence[PlannedStatement]) -> Ending:
     seconds = sum(statement.expected_seconds for statement in plan)
     return Ending(
         Outcome.PLANNED,
-        f"Planned, nothing was changed: {len(plan)} statements, about {seconds:.0f} s for {found.campaigns:,} campaigns and"
-        f" {found.domains:,} domains, {len(found.warnings)} warnings. Run it with mode=apply (--mode apply).",
+        f"Planned, nothing was changed: {len(plan)} statements, about {seconds:.0f} s for {found.campaigns:,} campaigns"
+        f" and {found.domains:,} domains, {len(found.warnings)} warnings. Run it with mode=apply (--mode apply).",
     )
 
 
@@ -43,25 +44,18 @@ def resting(found: PreflightReport) -> Ending:
     """Stopped after the transform, as asked."""
     return Ending(
         Outcome.SUCCEEDED,
-        f"Both models are live: {found.campaigns:,} campaigns have phases, and legacy writers and phases writers are kept in"
-        " step. Move the application over, then run again without stop_after; flows.rollback goes back.",
+        f"Both models are live: {found.campaigns:,} campaigns have phases, writers of either model are kept in step."
+        " Move the application over, then run again without stop_after; flows.rollback goes back.",
     )
 
 
 def succeeded(found: PreflightReport, comparison: Comparison | None) -> Ending:
     """Migrated, validated, tested."""
-    gain = "There was no measurement from before to compare with."
-    if comparison is not None:
-        headline = comparison.headline
-        gain = (
-            f"Queries are {headline.improvement_percent:.1f}% faster"
-            f" (interval {headline.low:.1f} to {headline.high:.1f}; target {headline.target_percent:.0f}%:"
-            f" {headline.verdict.replace('_', ' ')})."
-        )
+    gain = sentence(comparison.headline) if comparison else "What it gained is not known: the step comparison says why."
     return Ending(
         Outcome.SUCCEEDED,
-        f"Migrated: {found.campaigns:,} campaigns and {found.domains:,} domains are on the phases model alone, validated and"
-        f" tested. {gain} Keep the backup until the team is sure; flows.rollback goes back.",
+        f"Migrated: {found.campaigns:,} campaigns and {found.domains:,} domains are on the phases model, validated"
+        f" and tested. {gain} Keep the backup until the team is sure; flows.rollback goes back.",
     )
 
 
@@ -69,14 +63,19 @@ def rollback_planned(database: Database, planned_: RollbackReport) -> Ending:
     """What the way back would do."""
     return Ending(
         Outcome.PLANNED,
-        f"Nothing was changed. {planned_.summary} Take it back with mode=apply and confirm={database.database}"
+        f"Nothing was changed. {_rows(planned_)} Take it back with mode=apply and confirm={database.database}"
         f" (--mode apply --confirm {database.database}).",
     )
 
 
 def rolled_back(database: Database, done: RollbackReport) -> Ending:
     """The way back was gone."""
-    return Ending(Outcome.ROLLED_BACK, f"Database {database.database} is on the legacy model again. {done.summary}")
+    return Ending(Outcome.ROLLED_BACK, f"Database {database.database} is on the legacy model again. {_rows(done)}")
+
+
+def _rows(report: RollbackReport) -> str:
+    since = f"{report.changed:,} changed since and {report.created:,} created since follow the inverse mapping"
+    return f"{report.unchanged:,} campaigns keep every legacy value as it was; {since}."
 
 
 def validated(database: Database, state: State, checks: Sequence[CheckResult]) -> Ending:

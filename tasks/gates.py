@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -23,6 +24,7 @@ PHRASES = {
     State.MIGRATED: "migrated: phases only, indexes of 000036 in place",
 }
 NAMES_SHOWN = 5
+log = logging.getLogger("tasks.run")
 # What has been refused or has failed while the database was being changed, as opposed to a server that went away.
 FAILED_GATES = (errors.GateFailed, errors.StepFailed, errors.LockNotGranted, errors.TargetMissed)
 
@@ -51,7 +53,8 @@ async def hold_gate(gate: str, checks: Sequence[CheckResult], database: Database
     failed = [check for check in checks if check.status == "FAIL"]
     if not failed:
         return
-    named = "; ".join(f"{check.name} ({check.details})" if check.details else check.name for check in failed[:NAMES_SHOWN])
+    shown = failed[:NAMES_SHOWN]
+    named = "; ".join(f"{check.name} ({check.details})" if check.details else check.name for check in shown)
     more = f" and {len(failed) - NAMES_SHOWN} more" if len(failed) > NAMES_SHOWN else ""
     raise errors.GateFailed(
         gate=gate,
@@ -92,6 +95,8 @@ async def taken_back_where_a_gate_fails(database: Database, parameters: MigrateP
         )
         try:
             await take_back(database, back)
+        except errors.NothingToRollBack:
+            log.info("The gate failed before there was anything to take back.")
         except errors.MigrationToolError as second:
             state = await where_it_stands(database, parameters.schema_name)
             raise errors.TakingBackFailed(reason=str(error), second=str(second), state=state) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks import publish, recorder
+from tasks import recorder
 from tasks.core import maintenance as core
 from tasks.core.database import Database
 from tasks.core.settings import MaintainParameters

@@ -6,8 +6,10 @@ import logging
 import resource
 import subprocess
 import sys
+import textwrap
 import time
-from collections.abc import Iterator, Mapping
+from asyncio import CancelledError
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -18,9 +20,10 @@ from uuid import uuid4
 
 from tasks.core import sql_files
 from tasks.core.database import Database
-from tasks.core.models import Outcome, RunReport, StepRecord
+from tasks.core.models import LockHold, Outcome, RunReport, StepRecord
 from tasks.core.settings import Parameters
 
+DETAIL_LENGTH = 300
 log = logging.getLogger("tasks.run")
 StepLogT = TypeVar("StepLogT", bound="StepLog")
 
@@ -127,6 +130,15 @@ class Recorder(StepLog):
         """Keep what the report has no name of its own for."""
         self._facts["extra"] = {**self._facts["extra"], **facts}
 
+    def add_locks(self, holds: Sequence[LockHold]) -> None:
+        """Keep how long locks were held, of one step after another."""
+        self._facts["locks"] = [*self._facts.get("locks", []), *holds]
+
+    def tell_end(self, report: RunReport, files: Mapping[str, Path]) -> None:
+        """Let whoever watches know that the run is over."""
+        if self.listener is not None:
+            self.listener.run_ended(report, files)
+
     def report(self, outcome: Outcome, message: str) -> RunReport:
         """All that this run has to say, as of now."""
         contacts = getattr(self.parameters, "contacts", None)
@@ -167,10 +179,11 @@ def current_run() -> Recorder:
     Raises:
         LookupError: outside of a run that reports.
     """
-    found = _current.get()
-    if not isinstance(found, Recorder):
-        raise LookupError("this run makes no report")
-    return found
+    match _current.get():
+        case Recorder() as found:
+            return found
+        case _:
+            raise LookupError("this run makes no report")
 
 
 @contextmanager
@@ -181,6 +194,11 @@ def recording(steps: StepLogT) -> Iterator[StepLogT]:
         yield steps
     finally:
         _current.reset(token)
+
+
+def listener() -> Listener | None:
+    """Who watches the runs of this context."""
+    return _default_listener.get()
 
 
 @contextmanager
@@ -201,8 +219,8 @@ def peak_rss_mb() -> float:
 
 
 def _in_short(error: BaseException) -> str:
-    text = str(error) or type(error).__name__
-    return text if len(text) <= 300 else text[:299] + "…"
+    text = str(error) or ("ended from outside" if isinstance(error, CancelledError) else type(error).__name__)
+    return textwrap.shorten(text, DETAIL_LENGTH, placeholder=" ...")
 
 
 def _commit() -> str | None:

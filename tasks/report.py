@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from tasks import publish, recorder
 from tasks.core import report as reports
@@ -11,8 +12,11 @@ from tasks.steps import MINUTE, step
 
 
 @step("report", retry=False, timeout_seconds=10 * MINUTE)
-async def write_report(outcome: Outcome, message: str) -> RunReport:
+async def write_report(outcome: Outcome, message: str) -> tuple[RunReport, dict[str, Path]]:
     """Write report.json, report.html and the tables, and publish the summary.
+
+    Returns:
+        The report and its files, by what they are.
 
     Raises:
         DirectoryUnusable: if the directory has become so since the run began.
@@ -27,7 +31,4 @@ async def write_report(outcome: Outcome, message: str) -> RunReport:
     seconds = time.perf_counter() - began
     run.steps["report"] = StepRecord(name="report", state="completed", seconds=seconds, detail=str(run.directory))
     report = run.report(outcome, message)
-    files = reports.write_reports(report, run.directory)
-    if run.listener is not None:
-        run.listener.run_ended(report, files)
-    return report
+    return report, reports.write_reports(report, run.directory)

@@ -19,8 +19,8 @@ async def plan_rollback(database: Database, parameters: RollbackParameters) -> R
         NothingToRollBack: if there is no migration to take back.
     """
     found = await core.plan_rollback(database, parameters)
-    recorder.current_run().note_extra(rollback=found.model_dump(mode="json"))
-    await publish.models("rollback", [found], "What the way back would do")
+    recorder.current_run().note_extra(rollback=found.model_dump(mode="json", exclude={"locks"}))
+    await publish.table("rollback", [found.model_dump(mode="json", exclude={"locks"})], "What the way back would do")
     return found
 
 
@@ -34,8 +34,10 @@ async def take_back(database: Database, parameters: RollbackParameters) -> Rollb
     confirm(database, parameters)
     run = recorder.current_run()
     done = await core.roll_back(database, parameters, run.run_id, run.progress)
-    run.note_extra(rollback=done.model_dump(mode="json"))
-    await publish.models("rollback", [done], "What the way back did")
+    run.add_locks(done.locks)
+    run.note_extra(rollback=done.model_dump(mode="json", exclude={"locks"}))
+    run.detail(f"{done.state_before} to {done.state_after}")
+    await publish.table("rollback", [done.model_dump(mode="json", exclude={"locks"})], "What the way back did")
     return done
 
 

@@ -22,7 +22,6 @@ MARKS = {"completed": "[green]✓[/]", "failed": "[red]✗[/]", "skipped": "[dim
 GOOD = {Outcome.PLANNED, Outcome.SUCCEEDED, Outcome.ALREADY_MIGRATED}
 
 
-
 class Closing(Listener):
     """The last word of a run: the comparison, what became of it, where the reports are.
 
@@ -115,6 +114,12 @@ class LiveDisplay(Closing):
         if self._bar is not None:
             figures = f"{escape(what)} {done:,}" + (f" / {total:,}" if total else "")
             self.display.update(self._bar, total=total, completed=done, figures=figures)
+
+    def run_ended(self, report: RunReport, files: Mapping[str, Path]) -> None:
+        """Nothing moves any more."""
+        self._remove_bar()
+        self.display.stop()
+        super().run_ended(report, files)
 
     def _remove_bar(self) -> None:
         if self._bar is not None:

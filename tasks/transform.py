@@ -16,5 +16,7 @@ async def transform_data(database: Database, parameters: MigrateParameters) -> T
     run = recorder.current_run()
     result = await core.transform(database, parameters, run.run_id, run.progress)
     run.note(transform=result)
-    run.detail(f"{result.campaigns:,} campaigns in {result.batches} batches, the longest {result.longest_batch_ms:.0f} ms")
+    run.add_locks(result.locks)
+    longest = f"the longest {result.longest_batch_ms:.0f} ms"
+    run.detail(f"{result.campaigns:,} campaigns in {result.batches} batches, {longest}")
     return result

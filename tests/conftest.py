@@ -1,9 +1,11 @@
-"""Servers and databases for the tests: one server per version, one template per kind of sample, one copy for each test."""
+"""Servers and databases for the tests: a server per version, a template per kind of sample, a copy for each test."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,7 +29,9 @@ SampleFactory = Callable[..., Awaitable[Database]]
 RunPsql = Callable[..., "subprocess.CompletedProcess[str]"]
 
 # What this shell is set to must not decide where a test goes.
-for name in [name for name in os.environ if name.startswith("PG") or name in {"CAMPAIGN_DATABASE_URL", "PREFECT_API_URL"}]:
+for name in [
+    name for name in os.environ if name.startswith("PG") or name in {"CAMPAIGN_DATABASE_URL", "PREFECT_API_URL"}
+]:
     del os.environ[name]
 os.environ |= {
     "DO_NOT_TRACK": "1",
@@ -77,15 +81,13 @@ class Servers:
     closers: list[Callable[[], None]] = field(default_factory=list)
     templates: dict[tuple[str, str], str] = field(default_factory=dict)
 
-    def get(self, version: str, directory: Path) -> Database:
+    def get(self, version: str) -> Database:
         if version not in self.admins:
-            self.admins[version] = (
-                self._docker(version) if self.source == "docker" else self._private(version, directory)
-            )
+            self.admins[version] = self._docker(version) if self.source == "docker" else self._private(version)
         return self.admins[version]
 
-    def _private(self, version: str, directory: Path) -> Database:
-        server = PostgresServer.start(directory, bin_directory=_bin_directory(version))
+    def _private(self, version: str) -> Database:
+        server = PostgresServer.start(_open_directory(), bin_directory=_bin_directory(version))
         self.closers.append(lambda: server.stop("immediate"))
         return server.database()
 
@@ -127,9 +129,10 @@ def _chosen_source(config: pytest.Config) -> str:
 def _docker_is_ready(versions: list[str]) -> bool:
     def succeeds(*arguments: str, seconds: float) -> bool:
         try:
-            return subprocess.run(["docker", *arguments], capture_output=True, timeout=seconds).returncode == 0
+            finished = subprocess.run(["docker", *arguments], capture_output=True, timeout=seconds, check=False)
         except (OSError, subprocess.TimeoutExpired):
             return False
+        return finished.returncode == 0
 
     if not succeeds("info", seconds=10):
         return False
@@ -146,20 +149,32 @@ def _bin_directory(version: str) -> Path | None:
         return None
     directory = Path(f"/usr/lib/postgresql/{version}/bin")
     if not (directory / "postgres").exists():
-        message = (
-            f"needs PostgreSQL {version} in {directory} (apt-get install postgresql-{version}) or Docker; .ci/run has it"
-        )
+        message = f"needs PostgreSQL {version}: apt-get install postgresql-{version}, or Docker; .ci/run has it"
         if os.environ.get("CI") == "true":
             pytest.fail(message)
         pytest.skip(message)
     return directory
 
 
+def _open_directory() -> Path:
+    """Not pytest's tmp_path: that one is closed to the user that a server of root's runs as."""
+    directory = Path(tempfile.mkdtemp(prefix="campaign-test-"))
+    directory.chmod(0o755)
+    return directory
+
+
 @pytest.fixture(scope="session")
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Database:
+def server(request: pytest.FixtureRequest) -> Database:
     """A server's maintenance database, as its superuser; once for each version asked for."""
-    servers = request.config.stash[SERVERS]
-    return servers.get(request.param, tmp_path_factory.getbasetemp() / f"server-{request.param}")
+    return request.config.stash[SERVERS].get(request.param)
+
+
+@pytest.fixture
+def server_directory() -> Iterator[Path]:
+    """An empty directory for a server of a test's own, gone afterwards."""
+    directory = _open_directory()
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -169,12 +184,14 @@ def _end_of_servers(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture
-def private_server(server: Database, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PostgresServer]:
+def private_server(
+    server: Database, request: pytest.FixtureRequest, server_directory: Path
+) -> Iterator[PostgresServer]:
     """A server for one test alone, which may stop, crash and restart it."""
     version = request.node.callspec.params["server"]
     if request.config.stash[SERVERS].source == "docker" and version != EMBEDDED_VERSION:
         pytest.skip("needs a server that it can crash; runs with --postgres=embedded")
-    with PostgresServer.start(tmp_path / "private", bin_directory=_bin_directory(version)) as private:
+    with PostgresServer.start(server_directory, bin_directory=_bin_directory(version)) as private:
         yield private
 
 
@@ -228,7 +245,12 @@ def run_psql() -> RunPsql:
         arguments = [str(psql), "-X", "-q", "-At", "-v", "ON_ERROR_STOP=1"]
         arguments += ["-f", str(file)] if file is not None else ["-c", command or ""]
         finished = subprocess.run(
-            arguments, env=database.client_environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL
+            arguments,
+            env=database.client_environment(),
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
         )
         if check and finished.returncode != 0:
             pytest.fail(f"psql ended with {finished.returncode}:\n{finished.stderr}\n{finished.stdout}")

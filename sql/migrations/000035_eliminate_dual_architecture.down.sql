@@ -49,19 +49,15 @@ DECLARE
     legacy_status text;
     assignments text := '';
     touched bigint;
+    recorded boolean;
     examples text;
 BEGIN
     IF campaigns_oid IS NULL THEN
         RAISE EXCEPTION 'schema % has no table campaigns', current_schema() USING ERRCODE = 'undefined_table',
             HINT = 'Set search_path so that the schema of the campaign tables comes first.';
     END IF;
-    IF to_regclass(format('%I.migration_saved_objects', current_schema())) IS NULL THEN
-        IF migration_has_column('campaign_type') THEN
-            RAISE NOTICE '000035 down: the legacy model is in place, nothing to do';
-            DROP FUNCTION migration_create_keep_row();
-            DROP FUNCTION migration_has_column(text);
-            RETURN;
-        END IF;
+    recorded := to_regclass(format('%I.migration_saved_objects', current_schema())) IS NOT NULL;
+    IF NOT recorded AND NOT migration_has_column('campaign_type') THEN
         RAISE EXCEPTION 'table migration_saved_objects is not there: what to bring back is not known'
             USING ERRCODE = 'undefined_table', HINT = 'Restore the backup that was taken before the migration.';
     END IF;
@@ -69,99 +65,104 @@ BEGIN
         RAISE EXCEPTION '000036 is still in place' USING ERRCODE = 'object_not_in_prerequisite_state',
             HINT = 'Run 000036_optimize_phases_indexes.down.sql first.';
     END IF;
-    IF current_setting('lock_timeout') = '0' THEN
-        PERFORM set_config('lock_timeout', '900ms', true);
-    END IF;
-    LOCK TABLE generated_domains IN SHARE ROW EXCLUSIVE MODE;
-    PERFORM set_config('migration.locked_at', clock_timestamp()::text, true);
-    LOCK TABLE campaigns IN ACCESS EXCLUSIVE MODE;
-
-    IF NOT migration_has_column('campaign_type') THEN
-        FOR saved IN
-            SELECT create_statement FROM migration_saved_objects WHERE position = 100 ORDER BY id
-        LOOP
-            EXECUTE saved.create_statement;
-        END LOOP;
-        PERFORM migration_create_keep_row();
-
-        -- A kept value holds as long as it still maps to the row's phase or status; otherwise the inverse mapping gives one.
-        SELECT count(*), string_agg(key, ', ') FILTER (WHERE ordinal <= 20) INTO touched, examples
-        FROM (
-            SELECT c.id::text AS key, row_number() OVER (ORDER BY c.id) AS ordinal
-            FROM campaigns AS c LEFT JOIN migration_legacy_values AS v ON v.campaign_id = c.id
-            WHERE v.campaign_id IS NULL
-               OR migration_map_phase_status(v.status) IS DISTINCT FROM c.phase_status::text
-               OR (coalesce(v.campaign_type NOT IN ('comprehensive', 'automated'), true)
-                   AND migration_map_current_phase(v.campaign_type) IS DISTINCT FROM c.current_phase::text)
-        ) AS changed;
-        IF touched > 0 THEN
-            RAISE NOTICE '000035 down: % campaign(s) were changed or created since and get the inverse mapping: %',
-                touched, examples;
-        END IF;
-        SELECT definition INTO legacy_type FROM migration_saved_objects WHERE kind = 'column' AND identity = 'campaign_type';
-        SELECT definition INTO legacy_status FROM migration_saved_objects WHERE kind = 'column' AND identity = 'status';
-        IF migration_has_column('launch_sequence') THEN
-            assignments := format(', launch_sequence = CASE WHEN v.campaign_id IS NULL THEN %s ELSE v.launch_sequence END',
-                coalesce((SELECT definition FROM migration_saved_objects
-                          WHERE kind = 'column default' AND identity = 'launch_sequence'), 'false'));
-        END IF;
-        PERFORM set_config('campaign_metrics.folding', 'on', true);
-        EXECUTE format(
-            $update$
-            UPDATE campaigns AS c
-            SET campaign_type = (CASE
-                    WHEN v.campaign_id IS NOT NULL
-                         AND (v.campaign_type IN ('comprehensive', 'automated')
-                              OR migration_map_current_phase(v.campaign_type) = c.current_phase::text)
-                    THEN v.campaign_type
-                    ELSE migration_map_campaign_type(c.current_phase::text)
-                END)::%s,
-                status = (CASE
-                    WHEN v.campaign_id IS NOT NULL AND migration_map_phase_status(v.status) = c.phase_status::text
-                    THEN v.status
-                    ELSE migration_map_status(c.phase_status::text)
-                END)::%s%s
-            FROM campaigns AS o LEFT JOIN migration_legacy_values AS v ON v.campaign_id = o.id
-            WHERE o.id = c.id
-            $update$, legacy_type, legacy_status, assignments);
-        PERFORM set_config('campaign_metrics.folding', 'off', true);
-        SET CONSTRAINTS ALL IMMEDIATE;
-        FOR saved IN
-            SELECT create_statement FROM migration_saved_objects WHERE position BETWEEN 200 AND 599 ORDER BY position, id
-        LOOP
-            EXECUTE saved.create_statement;
-        END LOOP;
+    IF NOT recorded THEN
+        RAISE NOTICE '000035 down: the legacy model is in place, nothing to bring back';
     ELSE
-        SET CONSTRAINTS ALL IMMEDIATE;
+        IF current_setting('lock_timeout') = '0' THEN
+            PERFORM set_config('lock_timeout', '900ms', true);
+        END IF;
+        LOCK TABLE generated_domains IN SHARE ROW EXCLUSIVE MODE;
+        PERFORM set_config('migration.locked_at', clock_timestamp()::text, true);
+        LOCK TABLE campaigns IN ACCESS EXCLUSIVE MODE;
+
+        IF NOT migration_has_column('campaign_type') THEN
+            FOR saved IN
+                SELECT create_statement FROM migration_saved_objects WHERE position = 100 ORDER BY id
+            LOOP
+                EXECUTE saved.create_statement;
+            END LOOP;
+            PERFORM migration_create_keep_row();
+
+            -- A kept value holds as long as it still maps to the row's phase or status; otherwise the inverse mapping gives one.
+            SELECT count(*), string_agg(key, ', ') FILTER (WHERE ordinal <= 20) INTO touched, examples
+            FROM (
+                SELECT c.id::text AS key, row_number() OVER (ORDER BY c.id) AS ordinal
+                FROM campaigns AS c LEFT JOIN migration_legacy_values AS v ON v.campaign_id = c.id
+                WHERE v.campaign_id IS NULL
+                   OR migration_map_phase_status(v.status) IS DISTINCT FROM c.phase_status::text
+                   OR (coalesce(v.campaign_type NOT IN ('comprehensive', 'automated'), true)
+                       AND migration_map_current_phase(v.campaign_type) IS DISTINCT FROM c.current_phase::text)
+            ) AS changed;
+            IF touched > 0 THEN
+                RAISE NOTICE '000035 down: % campaign(s) were changed or created since and get the inverse mapping: %',
+                    touched, examples;
+            END IF;
+            SELECT definition INTO legacy_type FROM migration_saved_objects WHERE kind = 'column' AND identity = 'campaign_type';
+            SELECT definition INTO legacy_status FROM migration_saved_objects WHERE kind = 'column' AND identity = 'status';
+            IF migration_has_column('launch_sequence') THEN
+                assignments := format(', launch_sequence = CASE WHEN v.campaign_id IS NULL THEN %s ELSE v.launch_sequence END',
+                    coalesce((SELECT definition FROM migration_saved_objects
+                              WHERE kind = 'column default' AND identity = 'launch_sequence'), 'false'));
+            END IF;
+            PERFORM set_config('campaign_metrics.folding', 'on', true);
+            EXECUTE format(
+                $update$
+                UPDATE campaigns AS c
+                SET campaign_type = (CASE
+                        WHEN v.campaign_id IS NOT NULL
+                             AND (v.campaign_type IN ('comprehensive', 'automated')
+                                  OR migration_map_current_phase(v.campaign_type) = c.current_phase::text)
+                        THEN v.campaign_type
+                        ELSE migration_map_campaign_type(c.current_phase::text)
+                    END)::%s,
+                    status = (CASE
+                        WHEN v.campaign_id IS NOT NULL AND migration_map_phase_status(v.status) = c.phase_status::text
+                        THEN v.status
+                        ELSE migration_map_status(c.phase_status::text)
+                    END)::%s%s
+                FROM campaigns AS o LEFT JOIN migration_legacy_values AS v ON v.campaign_id = o.id
+                WHERE o.id = c.id
+                $update$, legacy_type, legacy_status, assignments);
+            PERFORM set_config('campaign_metrics.folding', 'off', true);
+            SET CONSTRAINTS ALL IMMEDIATE;
+            FOR saved IN
+                SELECT create_statement FROM migration_saved_objects WHERE position BETWEEN 200 AND 599 ORDER BY position, id
+            LOOP
+                EXECUTE saved.create_statement;
+            END LOOP;
+        ELSE
+            SET CONSTRAINTS ALL IMMEDIATE;
+        END IF;
+
+        -- The metrics and the sync go, with what they used.
+        DROP VIEW IF EXISTS campaign_performance_metrics;
+        FOR unit IN
+            SELECT tgname, tgrelid::regclass AS relation FROM pg_trigger
+            WHERE tgrelid IN (campaigns_oid, to_regclass(format('%I.generated_domains', current_schema())))
+              AND tgparentid = 0
+              AND tgname IN ('zzy_migration_sync_models', 'migration_keep_legacy_values', 'migration_keep_legacy_values_update',
+                             'zzz_campaigns_keep_row', 'zzz_campaign_metrics_insert', 'zzz_campaign_metrics_update',
+                             'zzz_campaign_metrics_delete', 'zzz_campaign_metrics_truncate')
+        LOOP
+            EXECUTE format('DROP TRIGGER %I ON %s', unit.tgname, unit.relation);
+        END LOOP;
+        DROP TABLE IF EXISTS campaign_metric_changes;
+        DROP TABLE IF EXISTS campaign_metrics_baseline;
+
+        -- The phases columns: gone if they were added, as they were if not.
+        FOR saved IN
+            SELECT coalesce(drop_statement, create_statement) AS statement, identity FROM migration_saved_objects
+            WHERE position >= 890 ORDER BY position, id
+        LOOP
+            EXECUTE saved.statement;
+        END LOOP;
     END IF;
 
-    -- The metrics and the sync go, with what they used.
-    DROP VIEW IF EXISTS campaign_performance_metrics;
-    FOR unit IN
-        SELECT tgname, tgrelid::regclass AS relation FROM pg_trigger
-        WHERE tgrelid IN (campaigns_oid, to_regclass(format('%I.generated_domains', current_schema())))
-          AND tgparentid = 0
-          AND tgname IN ('zzy_migration_sync_models', 'migration_keep_legacy_values', 'migration_keep_legacy_values_update',
-                         'zzz_campaigns_keep_row', 'zzz_campaign_metrics_insert', 'zzz_campaign_metrics_update',
-                         'zzz_campaign_metrics_delete', 'zzz_campaign_metrics_truncate')
-    LOOP
-        EXECUTE format('DROP TRIGGER %I ON %s', unit.tgname, unit.relation);
-    END LOOP;
-    DROP TABLE IF EXISTS campaign_metric_changes;
-    DROP TABLE IF EXISTS campaign_metrics_baseline;
-
-    -- The phases columns: gone if they were added, as they were if not.
-    FOR saved IN
-        SELECT coalesce(drop_statement, create_statement) AS statement, identity FROM migration_saved_objects
-        WHERE position >= 890 ORDER BY position, id
-    LOOP
-        EXECUTE saved.statement;
-    END LOOP;
-
+    -- Nothing of ours is left but backups and reports.
     FOR helper IN
         SELECT oid FROM pg_proc
         WHERE pronamespace = current_schema()::regnamespace
-          AND proname IN ('migration_backup_campaigns', 'migration_find_inverse_mappings', 'migration_allows',
+          AND (proname LIKE 'migration\_benchmark\_%' OR proname IN ('migration_backup_campaigns', 'migration_find_inverse_mappings', 'migration_allows',
                           'migration_expand_columns', 'migration_sync_models', 'migration_create_keep_row',
                           'migration_install_sync', 'migration_install_metrics', 'migration_refuse_contradictions',
                           'migration_refuse_unknown_values', 'migration_add_checks', 'migration_validate_checks',
@@ -170,12 +171,12 @@ BEGIN
                           'migration_keep_legacy_values', 'campaigns_keep_row', 'campaign_metrics_on_insert',
                           'campaign_metrics_on_update', 'campaign_metrics_on_delete', 'campaign_metrics_on_truncate',
                           'campaign_metrics_fold', 'migration_map_current_phase', 'migration_map_phase_status',
-                          'migration_map_campaign_type', 'migration_map_status', 'migration_map_progress')
+                          'migration_map_campaign_type', 'migration_map_status', 'migration_map_progress'))
     LOOP
         EXECUTE format('DROP FUNCTION %s', helper);
     END LOOP;
     DROP TABLE IF EXISTS migration_custom_mappings;
     DROP TABLE IF EXISTS migration_legacy_values;
-    DROP TABLE migration_saved_objects;
+    DROP TABLE IF EXISTS migration_saved_objects;
 END
 $block$;

@@ -25,6 +25,23 @@ BEGIN
         EXECUTE format('DROP INDEX %I.%I', home, doomed.relname);
     END LOOP;
 
+    -- What the pipeline wrote down and was killed before it could mark.
+    IF to_regclass(format('%I.migration_saved_objects', home)) IS NOT NULL THEN
+        FOR doomed IN EXECUTE format(
+            $recorded$
+            SELECT saved.identity AS relname
+            FROM %1$I.migration_saved_objects AS saved
+            INNER JOIN pg_catalog.pg_index AS index
+                ON index.indexrelid = to_regclass(format('%%I.%%I', %1$L, saved.identity))
+            WHERE saved.kind = 'added index'
+            $recorded$,
+            home
+        )
+        LOOP
+            EXECUTE format('DROP INDEX %I.%I', home, doomed.relname);
+        END LOOP;
+    END IF;
+
     -- What an interrupted concurrent build left has no mark yet. It is recognised by name and definition.
     IF to_regprocedure(format('%I.phases_index_definitions()', home)) IS NOT NULL THEN
         FOR doomed IN EXECUTE format(

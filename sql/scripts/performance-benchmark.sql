@@ -277,7 +277,7 @@ DECLARE
 SELECT c.id, c.name, %1$s AS current_phase, %2$s AS phase_status, c.updated_at, d.domains, d.dns_validated_domains
 FROM (SELECT c.id, c.name, c.campaign_type, c.status, c.updated_at
       FROM campaigns AS c
-      WHERE c.user_id = $1 AND %3$s
+      WHERE c.user_id = $1::uuid AND %3$s
       ORDER BY c.updated_at DESC, c.id LIMIT 20) AS c
 CROSS JOIN LATERAL (
     SELECT count(*) AS domains, count(*) FILTER (WHERE g.dns_status = 'ok') AS dns_validated_domains
@@ -286,7 +286,7 @@ ORDER BY c.updated_at DESC, c.id$query$, phase, phase_status, on_dashboard);
     dashboard_phases text := $query$
 SELECT c.id, c.name, c.current_phase, c.phase_status, c.updated_at, c.domains, c.dns_validated_domains
 FROM campaigns AS c
-WHERE c.user_id = $1 AND c.phase_status IN ('not_started', 'in_progress', 'completed')
+WHERE c.user_id = $1::uuid AND c.phase_status IN ('not_started', 'in_progress', 'completed')
 ORDER BY c.updated_at DESC, c.id LIMIT 20$query$;
     statistics_query text := $query$
 SELECT t.relname::text AS table_name, sum(greatest(m.reltuples, 0))::bigint AS estimated_rows,
@@ -336,14 +336,14 @@ FROM (SELECT %1$s AS current_phase, %2$s AS phase_status, c.campaigns, c.domains
             CROSS JOIN LATERAL (
                 SELECT count(*) AS domains, count(*) FILTER (WHERE g.dns_status = 'ok') AS dns_validated_domains
                 FROM generated_domains AS g WHERE g.domain_generation_campaign_id = c.id) AS d
-            WHERE c.created_at >= $2 - interval '30 days'
+            WHERE c.created_at >= $2::timestamptz - interval '30 days'
             GROUP BY c.campaign_type, c.status) AS c) AS c
 GROUP BY c.current_phase, c.phase_status
 ORDER BY c.current_phase, c.phase_status$query$, phase, phase_status), $query$
 SELECT c.current_phase, c.phase_status, count(*) AS campaigns, sum(c.domains)::bigint AS domains,
        sum(c.dns_validated_domains)::bigint AS dns_validated_domains
 FROM campaigns AS c
-WHERE c.created_at >= $2 - interval '30 days'
+WHERE c.created_at >= $2::timestamptz - interval '30 days'
 GROUP BY c.current_phase, c.phase_status
 ORDER BY c.current_phase, c.phase_status$query$, false,
      'campaigns of the last 30 days by phase and status, with their domains and those that passed the DNS check'),
@@ -355,7 +355,7 @@ FROM campaigns AS c
 JOIN generated_domains AS g ON g.domain_generation_campaign_id = c.id
 WHERE %1$s AND %2$s
 GROUP BY c.id, c.name
-HAVING count(*) > $5
+HAVING count(*) > $5::bigint
 ORDER BY domains DESC, c.id$query$, generation, in_progress), $query$
 SELECT c.id, c.name, c.domains, d.pending_dns, d.pending_http
 FROM campaigns AS c
@@ -363,7 +363,7 @@ CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE g.dns_status = 'pending') AS pending_dns,
            count(*) FILTER (WHERE g.http_status = 'pending') AS pending_http
     FROM generated_domains AS g WHERE g.domain_generation_campaign_id = c.id) AS d
-WHERE c.current_phase = 'generation' AND c.phase_status = 'in_progress' AND c.domains > $5
+WHERE c.current_phase = 'generation' AND c.phase_status = 'in_progress' AND c.domains > $5::bigint
 ORDER BY c.domains DESC, c.id$query$, false,
      'running generation campaigns that are large, with all their domains and those that wait for a DNS or HTTP check'),
 
@@ -380,9 +380,9 @@ WITH taken AS (
         FROM generated_domains AS p
         WHERE p.domain_generation_campaign_id = c.id AND p.dns_status = 'pending'
         ORDER BY p.offset_index, p.id LIMIT batch.size) AS g
-    WHERE c.id = ANY ($3) AND %1$s AND %2$s
+    WHERE c.id = ANY ($3::uuid[]) AND %1$s AND %2$s
 ), updated AS (
-    UPDATE generated_domains AS g SET dns_status = 'ok', last_validated_at = $2
+    UPDATE generated_domains AS g SET dns_status = 'ok', last_validated_at = $2::timestamptz
     FROM taken WHERE g.id = taken.id
     RETURNING g.domain_generation_campaign_id AS campaign_id
 )
@@ -400,9 +400,9 @@ WITH taken AS (
         FROM generated_domains AS p
         WHERE p.domain_generation_campaign_id = c.id AND p.dns_status = 'pending'
         ORDER BY p.offset_index, p.id LIMIT batch.size) AS g
-    WHERE c.id = ANY ($3) AND c.current_phase = 'dns_validation' AND c.phase_status = 'in_progress'
+    WHERE c.id = ANY ($3::uuid[]) AND c.current_phase = 'dns_validation' AND c.phase_status = 'in_progress'
 ), updated AS (
-    UPDATE generated_domains AS g SET dns_status = 'ok', last_validated_at = $2
+    UPDATE generated_domains AS g SET dns_status = 'ok', last_validated_at = $2::timestamptz
     FROM taken WHERE g.id = taken.id
     RETURNING g.domain_generation_campaign_id AS campaign_id
 )
@@ -415,9 +415,9 @@ SELECT c.id, c.name, count(*) FILTER (WHERE g.lead_score > 0) AS leads,
        max(g.lead_score) FILTER (WHERE g.lead_score > 0) AS highest_score
 FROM campaigns AS c
 JOIN generated_domains AS g ON g.domain_generation_campaign_id = c.id
-WHERE c.updated_at >= $2 - interval '7 days'
+WHERE c.updated_at >= $2::timestamptz - interval '7 days'
 GROUP BY c.id, c.name
-HAVING count(*) FILTER (WHERE g.http_status = 'ok') > $6
+HAVING count(*) FILTER (WHERE g.http_status = 'ok') > $6::bigint
 ORDER BY leads DESC, c.id$query$), $query$
 SELECT c.id, c.name, c.leads, d.average_score, d.highest_score
 FROM campaigns AS c
@@ -425,7 +425,7 @@ CROSS JOIN LATERAL (
     SELECT round(avg(g.lead_score), 2) AS average_score, max(g.lead_score) AS highest_score
     FROM generated_domains AS g
     WHERE g.domain_generation_campaign_id = c.id AND g.lead_score > 0) AS d
-WHERE c.updated_at >= $2 - interval '7 days' AND c.http_validated_domains > $6
+WHERE c.updated_at >= $2::timestamptz - interval '7 days' AND c.http_validated_domains > $6::bigint
 ORDER BY c.leads DESC, c.id$query$, false,
      'campaigns of the last 7 days with many domains that passed the HTTP check: leads, average and highest score'),
 

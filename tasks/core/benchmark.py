@@ -12,28 +12,41 @@ import json
 import os
 import random
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import Any, Literal, cast
+from typing import Any, cast
 from uuid import UUID
 
 import asyncpg
+from asyncpg.prepared_stmt import PreparedStatement
 
 from tasks.core import errors, sql_files
-from tasks.core.benchmark_patterns import Pattern, Row, bind, digest, normalise
+from tasks.core.benchmark_answers import compare_answers
+from tasks.core.benchmark_patterns import (
+    CONCURRENT,
+    STATISTICS,
+    WRITES_NOT_ALLOWED,
+    Architecture,
+    Pattern,
+    Row,
+    bind,
+    define,
+    digest,
+    failed,
+    list_patterns,
+    normalise,
+)
 from tasks.core.database import Connection, Database, connect
 from tasks.core.models import BenchmarkInputs, BenchmarkRun, PatternTiming
 from tasks.core.progress import Progress, unheard
 
-CONCURRENT = "concurrent_user_dashboards"
-STATISTICS = "database_statistics"
+__all__ = ["compare_answers", "draw_inputs", "measure", "settle"]
+
 SESSIONS = 10
 SETTINGS = {"plan_cache_mode": "force_custom_plan", "lock_timeout": "2s", "statement_timeout": "10min"}
-WRITES_NOT_ALLOWED = "it writes, and benchmark_writes was not asked for on this database"
-Architecture = Literal["dual", "phases_based"]
 
 
 @dataclass
@@ -61,19 +74,6 @@ async def settle(database: Database, schema: str) -> float:
     return perf_counter() - started
 
 
-async def define(connection: Connection) -> None:
-    """Create the results table, the comparison view and the functions that hold the patterns."""
-    blocks = sql_files.blocks(sql_files.script("performance-benchmark"))
-    for name in ("mappings", "benchmark_definitions"):
-        await connection.execute(blocks[name])
-
-
-async def patterns(connection: Connection) -> list[Pattern]:
-    """All patterns, in their order."""
-    rows = await connection.fetch(sql_files.query("list_benchmark_patterns"))
-    return [Pattern(**dict(row)) for row in rows]
-
-
 async def draw_inputs(database: Database, schema: str, *, seed: int) -> BenchmarkInputs:
     """Draw from the data what the patterns ask about.
 
@@ -86,7 +86,7 @@ async def draw_inputs(database: Database, schema: str, *, seed: int) -> Benchmar
             await define(connection)
             return (await _draw(connection, seed))[1]
         except asyncpg.PostgresError as error:
-            raise _failed(error) from error
+            raise failed(error) from error
 
 
 async def measure(
@@ -117,13 +117,13 @@ async def measure(
             await define(connection)
             architecture, inputs = await _draw(connection, seed)
             bench = _Bench(connection, architecture, parameters or inputs, random.Random(seed), rounds, progress)
-            bench.measured = [_Measured(p, p.query(architecture)) for p in await patterns(connection)]
+            bench.measured = [_Measured(p, p.query(architecture)) for p in await list_patterns(connection)]
             await bench.open_sessions(stack, database, schema)
             await bench.read()
             await bench.write(allowed=benchmark_writes)
             return await bench.keep(run_id)
         except asyncpg.PostgresError as error:
-            raise _failed(error) from error
+            raise failed(error) from error
 
 
 @dataclass
@@ -137,6 +137,7 @@ class _Bench:
     measured: list[_Measured] = field(default_factory=list)
     sessions: list[tuple[Connection, UUID]] = field(default_factory=list)
     statistics: list[dict[str, Any]] = field(default_factory=list)
+    prepared: dict[tuple[int, str], PreparedStatement[Any]] = field(default_factory=dict)
 
     async def open_sessions(self, stack: AsyncExitStack, database: Database, schema: str) -> None:
         """The sessions of the concurrent pattern, one per user; the users repeat if they are fewer."""
@@ -228,15 +229,23 @@ class _Bench:
     async def _answer(self, one: _Measured) -> tuple[float, list[Row]]:
         """One execution: ms and rows. The concurrent pattern runs in all its sessions at once."""
         if one.pattern.test_name != CONCURRENT:
-            return await _timed(self.connection, *bind(one.statement, self.inputs))
+            statement, values = bind(one.statement, self.inputs)
+            return await _timed(await self._prepare(self.connection, statement), values)
         prepared = []
         for session, user in self.sessions:
             statement, values = bind(one.statement, self.inputs, user_id=user)
-            prepared.append((await session.prepare(statement), values))
+            prepared.append((await self._prepare(session, statement), values))
         started = perf_counter()
         answers = await asyncio.gather(*(statement.fetch(*values) for statement, values in prepared))
         elapsed = 1000 * (perf_counter() - started)
         return elapsed, [cast(Row, row) for answer in answers for row in answer]
+
+    async def _prepare(self, session: Connection, statement: str) -> PreparedStatement[Any]:
+        """Once per session: that a statement is parsed anew is not what is measured."""
+        key = (id(session), statement)
+        if key not in self.prepared:
+            self.prepared[key] = await session.prepare(statement)
+        return self.prepared[key]
 
     async def _plan(self, one: _Measured) -> str:
         query = sql_files.query("explain_benchmark_pattern")
@@ -265,7 +274,7 @@ class _Bench:
                 one.blocks = await self.connection.fetchval(sql_files.query("count_benchmark_blocks"), *values)
                 return 0.0, []
             statement, parameters = bind(one.statement, self.inputs)
-            elapsed, rows = await _timed(self.connection, statement, parameters)
+            elapsed, rows = await _timed(await self._prepare(self.connection, statement), parameters)
             started = perf_counter()
             await self.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")  # what triggers defer to the commit counts, too
             return elapsed + 1000 * (perf_counter() - started), rows
@@ -273,8 +282,7 @@ class _Bench:
             await transaction.rollback()
 
 
-async def _timed(connection: Connection, statement: str, values: Sequence[Any]) -> tuple[float, list[Row]]:
-    prepared = await connection.prepare(statement)
+async def _timed(prepared: PreparedStatement[Any], values: Sequence[Any]) -> tuple[float, list[Row]]:
     started = perf_counter()
     rows = await prepared.fetch(*values)
     return 1000 * (perf_counter() - started), cast("list[Row]", rows)
@@ -322,12 +330,3 @@ def _plain(value: Any) -> Any:
     (normal,) = normalise([value])
     return normal
 
-
-def _failed(error: asyncpg.PostgresError) -> errors.StepFailed:
-    hint = getattr(error, "hint", None)
-    return errors.StepFailed(
-        step="The benchmark",
-        sqlstate=getattr(error, "sqlstate", "?"),
-        reason=str(error),
-        remedy=hint or "Nothing was changed; mend the cause and run it again.",
-    )

@@ -6,9 +6,88 @@ from time import perf_counter
 
 import asyncpg
 
-from tasks.core.benchmark import CONCURRENT, STATISTICS, WRITES_NOT_ALLOWED, define, failed, patterns
-from tasks.core.benchmark_patterns import Pattern, Row, bind, normalise
+from tasks.core.benchmark_patterns import (
+    CONCURRENT,
+    STATISTICS,
+    WRITES_NOT_ALLOWED,
+    Pattern,
+    bind,
+    define,
+    failed,
+    list_patterns,
+    normalise,
+)
 from tasks.core.database import Connection, Database, connect
 from tasks.core.models import BenchmarkInputs, CheckResult
 
 SUITE = "benchmark answers"
+SETTINGS = {"lock_timeout": "2s", "statement_timeout": "10min"}
+
+
+async def compare_answers(
+    database: Database, schema: str, inputs: BenchmarkInputs, *, benchmark_writes: bool = False
+) -> list[CheckResult]:
+    """Run both forms of each pattern in one REPEATABLE READ snapshot and compare their rows one by one.
+
+    For a database in which both models live: after the transform, before the contract.
+
+    :param benchmark_writes: without it, patterns that write are SKIPPED; with it they are rolled back.
+    :returns: one check per pattern; a FAIL names the first row that differs.
+    :raises StepFailed: if a form cannot run, for instance because one of the models is not there.
+    """
+    async with connect(database, schema=schema, purpose="compare answers", settings=SETTINGS) as connection:
+        try:
+            await define(connection)
+            every = [one for one in await list_patterns(connection) if one.test_name != STATISTICS]
+            async with connection.transaction(isolation="repeatable_read"):
+                return [await _compare(connection, one, inputs, benchmark_writes=benchmark_writes) for one in every]
+        except asyncpg.PostgresError as error:
+            raise failed(error) from error
+
+
+async def _compare(
+    connection: Connection, pattern: Pattern, inputs: BenchmarkInputs, *, benchmark_writes: bool
+) -> CheckResult:
+    if pattern.writes and not benchmark_writes:
+        return CheckResult(suite=SUITE, name=pattern.test_name, status="SKIPPED", details=WRITES_NOT_ALLOWED)
+    started = perf_counter()
+    legacy = await _answer(connection, pattern, pattern.legacy_query, inputs)
+    phases = await _answer(connection, pattern, pattern.phases_query, inputs)
+    equal = sum(one == other for one, other in zip(legacy, phases, strict=False))
+    longer = max(len(legacy), len(phases))
+    return CheckResult(
+        suite=SUITE,
+        name=pattern.test_name,
+        status="PASS" if equal == longer else "FAIL",
+        total_records=longer,
+        valid_records=equal,
+        invalid_records=longer - equal,
+        success_rate=100 * equal / longer if longer else None,
+        execution_time_ms=1000 * (perf_counter() - started),
+        details=f"{longer} rows are the same" if equal == longer else first_difference(legacy, phases),
+    )
+
+
+async def _answer(
+    connection: Connection, pattern: Pattern, query: str, inputs: BenchmarkInputs
+) -> list[tuple[object, ...]]:
+    rows: list[tuple[object, ...]] = []
+    for user in inputs.user_ids if pattern.test_name == CONCURRENT else [None]:
+        statement, values = bind(query, inputs, user_id=user)
+        savepoint = connection.transaction()
+        await savepoint.start()
+        try:
+            rows += [normalise(row) for row in await connection.fetch(statement, *values)]
+        finally:
+            await savepoint.rollback()
+    return rows
+
+
+def first_difference(legacy: list[tuple[object, ...]], phases: list[tuple[object, ...]]) -> str:
+    """The first row in which two answers differ, for people; rows are counted from 1."""
+    for number in range(max(len(legacy), len(phases))):
+        before = legacy[number] if number < len(legacy) else "no row"
+        after = phases[number] if number < len(phases) else "no row"
+        if before != after:
+            return f"row {number + 1} of {len(legacy)} and {len(phases)}: the legacy form says {before}, the phases form {after}"
+    return "no row differs"

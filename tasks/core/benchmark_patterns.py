@@ -9,12 +9,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
+import asyncpg
+
+from tasks.core import errors, sql_files
+from tasks.core.database import Connection
 from tasks.core.models import BenchmarkInputs
 
 Row: TypeAlias = "Sequence[Any]"  # an asyncpg Record is one
+Architecture = Literal["dual", "phases_based"]
+
+CONCURRENT = "concurrent_user_dashboards"
+STATISTICS = "database_statistics"
+WRITES_NOT_ALLOWED = "it writes, and benchmark_writes was not asked for on this database"
 
 _PARAMETER = re.compile(r"\$(\d+)")
 
@@ -34,6 +43,29 @@ class Pattern:
     def query(self, architecture: str) -> str:
         """The form for `dual` or `phases_based`."""
         return self.legacy_query if architecture == "dual" else self.phases_query
+
+
+async def define(connection: Connection) -> None:
+    """Create the results table, the comparison view and the functions that hold the patterns."""
+    blocks = sql_files.blocks(sql_files.script("performance-benchmark"))
+    for name in ("mappings", "benchmark_definitions"):
+        await connection.execute(blocks[name])
+
+
+async def list_patterns(connection: Connection) -> list[Pattern]:
+    """All patterns, in their order."""
+    rows = await connection.fetch(sql_files.query("list_benchmark_patterns"))
+    return [Pattern(**dict(row)) for row in rows]
+
+
+def failed(error: asyncpg.PostgresError) -> errors.StepFailed:
+    """What to raise where the server refused a statement of the benchmark."""
+    return errors.StepFailed(
+        step="The benchmark",
+        sqlstate=getattr(error, "sqlstate", "?"),
+        reason=getattr(error, "message", None) or str(error),
+        remedy=getattr(error, "hint", None) or "No data was changed; mend the cause and run it again.",
+    )
 
 
 def bind(statement: str, inputs: BenchmarkInputs, *, user_id: UUID | None = None) -> tuple[str, list[Any]]:

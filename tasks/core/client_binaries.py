@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tasks.core import errors
-from tasks.core.server import embedded_bin_directory
+from tasks.core.server_installation import embedded_bin_directory
 
 DEBIAN_INSTALLATIONS = Path("/usr/lib/postgresql")
 

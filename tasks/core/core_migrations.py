@@ -8,7 +8,7 @@ from tasks.core import errors, golang_migrate, indexes, locks, run, sql_files
 from tasks.core.database import Connection, Database, connect
 from tasks.core.models import LockHold
 from tasks.core.progress import Progress
-from tasks.core.settings import MigrateParameters
+from tasks.core.settings import LockLimits, MigrateParameters
 
 CONTRACT, INDEXES = 35, 36
 DEFAULT_PREDECESSOR = 34
@@ -73,18 +73,30 @@ async def _run_files(
         if current is not None and current[0] >= version and not current[1]:
             continue
         progress(f"migration {version:06d}", version - CONTRACT, 2)
-        await golang_migrate.write_version(connection, version, dirty=True)
-        await run_migration(connection, version, "up", parameters.locks, run_id, holds)
-        await golang_migrate.write_version(connection, version, dirty=False)
+        await run_migration(connection, version, "up", version, parameters.locks, run_id, holds)
 
 
 async def run_migration(
-    connection: Connection, version: int, direction: str, limits: locks.LockLimits, run_id: str, holds: list[LockHold]
+    connection: Connection,
+    version: int,
+    direction: str,
+    version_after: int | None,
+    limits: LockLimits,
+    run_id: str,
+    holds: list[LockHold],
 ) -> None:
-    """Run one migration file in one transaction, with its line in the ledger."""
+    """Run one migration file in one transaction, with golang-migrate's version and the line in the ledger.
+
+    A file that is whole or nothing leaves no dirty version behind: whoever looks finds the one before or the one after.
+
+    Args:
+        version_after: what golang-migrate's table says afterwards; None leaves it as it is.
+    """
 
     async def work(inside: Connection) -> None:
         await inside.execute(sql_files.migration(version, direction))
+        if version_after is not None:
+            await golang_migrate.write_version(inside, version_after)
         await run.note(inside, run_id, "core-migrations", f"{version:06d} {direction}")
 
     await locks.under_lock(connection, f"{version:06d} {direction}", {}, work, limits, holds)

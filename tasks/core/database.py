@@ -37,7 +37,9 @@ class Database(BaseModel):
     password: SecretStr | None = Field(default=None, description="Password of the role.")
     passfile: Path | None = Field(default=None, description="A libpq password file, instead of a password.")
     tls_mode: TlsMode = Field(default="prefer", description="How far the connection must be encrypted and verified.")
-    tls_root_certificate: Path | None = Field(default=None, description="Certificates that the server is verified with.")
+    tls_root_certificate: Path | None = Field(
+        default=None, description="Certificates that the server is verified with."
+    )
 
     @property
     def address(self) -> str:
@@ -85,13 +87,19 @@ def database_from_url(url: str, *, source: str) -> Database:
     unknown = sorted(set(query) - {"sslmode", "sslrootcert", "host", "passfile"})
     if unknown:
         raise errors.BadInput(
-            name=source, value=unknown[0], reason="this option of the URL is not known", remedy="Known: sslmode, sslrootcert, host, passfile"
+            name=source,
+            value=unknown[0],
+            reason="this option of the URL is not known",
+            remedy="Known: sslmode, sslrootcert, host, passfile",
         )
     database, user = unquote(parts.path.lstrip("/")), unquote(parts.username or os.environ.get("PGUSER", ""))
     for name, value in (("database", database), ("user", user)):
         if not value:
             raise errors.BadInput(
-                name=source, value=name, reason="the URL lacks it", remedy="Write it as postgresql://user@host:5432/database"
+                name=source,
+                value=name,
+                reason="the URL lacks it",
+                remedy="Write it as postgresql://user@host:5432/database",
             )
     values: dict[str, Any] = {
         "host": query.get("host") or parts.hostname or "localhost",

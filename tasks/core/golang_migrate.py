@@ -42,8 +42,9 @@ async def locked(connection: Connection, *, wait_seconds: float) -> AsyncIterato
     Raises:
         LockNotGranted: if golang-migrate does not end within `wait_seconds`.
     """
-    schema, database = await connection.fetchrow("SELECT current_schema(), current_database()")
-    keys = lock_keys(schema, database)
+    row = await connection.fetchrow("SELECT current_schema() AS schema, current_database() AS database")
+    assert row is not None
+    keys = lock_keys(row["schema"], row["database"])
     deadline = time.monotonic() + wait_seconds
     attempts = 0
     while True:
@@ -74,7 +75,9 @@ async def locked(connection: Connection, *, wait_seconds: float) -> AsyncIterato
 
 async def has_version_table(connection: Connection) -> bool:
     """Whether golang-migrate keeps its version here."""
-    return bool(await connection.fetchval("SELECT to_regclass(format('%I.%I', current_schema(), $1::text)) IS NOT NULL", TABLE))
+    return bool(
+        await connection.fetchval("SELECT to_regclass(format('%I.%I', current_schema(), $1::text)) IS NOT NULL", TABLE)
+    )
 
 
 async def read_version(connection: Connection) -> tuple[int, bool] | None:
@@ -85,11 +88,9 @@ async def read_version(connection: Connection) -> tuple[int, bool] | None:
     return (row["version"], row["dirty"]) if row is not None else None
 
 
-async def write_version(connection: Connection, version: int, *, dirty: bool) -> None:
+async def write_version(connection: Connection, version: int) -> None:
     """Write the version as golang-migrate does: empty the table, then one row. Without its table nothing is written."""
     if not await has_version_table(connection):
         return
-    async with connection.transaction():
-        await connection.execute("TRUNCATE schema_migrations")
-        if version >= 0 or dirty:
-            await connection.execute(sql_files.query("insert_migration_version"), version, dirty)
+    await connection.execute("TRUNCATE schema_migrations")
+    await connection.execute(sql_files.query("insert_migration_version"), version)

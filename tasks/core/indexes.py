@@ -53,7 +53,9 @@ async def _build_one(
     await connection.execute(sql_files.query("save_added_index"), name)
     if index["present"]:
         log.info("dropping the invalid index %s, left by an interrupted build", name)
-        await connection.execute(await connection.fetchval("SELECT format('DROP INDEX CONCURRENTLY %I', $1::text)", name))
+        await connection.execute(
+            await connection.fetchval("SELECT format('DROP INDEX CONCURRENTLY %I', $1::text)", name)
+        )
     statement = index["definition"].replace("CREATE INDEX ", "CREATE INDEX CONCURRENTLY ", 1)
     watcher = asyncio.create_task(_watch(database, connection.get_server_pid(), f"{label}: {name}", progress))
     try:

@@ -29,7 +29,9 @@ async def set_limits(connection: Connection, limits: LockLimits, *, locks: bool 
     """Bound what follows in this session; `locks=False` for what waits without keeping anybody waiting (CONCURRENTLY)."""
     timeout = f"{limits.lock_timeout_ms}ms" if locks else "0"
     await connection.execute("SELECT set_config('lock_timeout', $1, false)", timeout)
-    await connection.execute("SELECT set_config('statement_timeout', $1, false)", f"{limits.statement_timeout_seconds:.0f}s")
+    await connection.execute(
+        "SELECT set_config('statement_timeout', $1, false)", f"{limits.statement_timeout_seconds:.0f}s"
+    )
 
 
 async def under_lock(
@@ -58,7 +60,11 @@ async def under_lock(
             async with connection.transaction():
                 await set_limits(connection, limits)
                 for table, mode in tables.items():
-                    await connection.execute(await connection.fetchval("SELECT format('LOCK TABLE %I IN %s MODE', $1::text, $2::text)", table, mode))
+                    await connection.execute(
+                        await connection.fetchval(
+                            "SELECT format('LOCK TABLE %I IN %s MODE', $1::text, $2::text)", table, mode
+                        )
+                    )
                     granted = granted or time.monotonic()
                 result = await work(connection)
                 if granted is None:
@@ -82,8 +88,10 @@ async def under_lock(
                     lock_timeout_ms=limits.lock_timeout_ms,
                     blockers=await describe_holders(connection, list(tables) or ["campaigns"]),
                 ) from error
-            pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(attempts, 10)) * random.uniform(0.5, 1.5)  # noqa: S311
-            log.info("%s: no lock within %d ms, attempt %d, again in %.1f s", what, limits.lock_timeout_ms, attempts, pause)
+            pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(attempts, 10)) * random.uniform(0.5, 1.5)
+            log.info(
+                "%s: no lock within %d ms, attempt %d, again in %.1f s", what, limits.lock_timeout_ms, attempts, pause
+            )
             await asyncio.sleep(pause)
 
 

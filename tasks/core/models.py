@@ -150,6 +150,7 @@ class CheckResult(Model):
     success_rate: float | None = None
     execution_time_ms: float | None = None
     details: str = ""
+    query: str = ""  # finds the bad rows again
 
 
 class PatternTiming(Model):
@@ -192,7 +193,9 @@ class BenchmarkRun(Model):
     patterns: list[PatternTiming]
     database_name: str = ""
     inputs: BenchmarkInputs | None = None
-    statistics: list[dict[str, Any]] = Field(default_factory=list)  # what database_statistics returned, one row per table
+    statistics: list[dict[str, Any]] = Field(
+        default_factory=list
+    )  # what database_statistics returned, one row per table
     environment: dict[str, str] = Field(default_factory=dict)  # what may disturb a measurement: load, processors
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 from pydantic import Field
 
-from tasks.core import core_migrations, errors, golang_migrate, locks, run, sql_files, state
+from tasks.core import core_migrations, errors, golang_migrate, locks, sql_files, state
 from tasks.core.database import Connection, Database, connect
 from tasks.core.models import LockHold, Model, State
 from tasks.core.progress import Progress
@@ -62,7 +62,9 @@ async def roll_back(
             raise errors.StepFailed(
                 step="rollback",
                 sqlstate=error.sqlstate,
-                reason=" ".join(filter(None, (str(error), getattr(error, "detail", None), getattr(error, "hint", None)))),
+                reason=" ".join(
+                    filter(None, (str(error), getattr(error, "detail", None), getattr(error, "hint", None)))
+                ),
                 remedy="Nothing of the failed statement was applied; mend what it names and run the rollback again.",
             ) from error
         after = await state.read_state(connection)
@@ -74,14 +76,17 @@ async def restore_data(connection: Connection, parameters: RollbackParameters) -
     await locks.set_limits(connection, parameters.locks)
     async with connection.transaction():
         await connection.execute(
-            "SELECT set_config('migration.drop_new_campaigns', $1, true)", "on" if parameters.drop_new_campaigns else "off"
+            "SELECT set_config('migration.drop_new_campaigns', $1, true)",
+            "on" if parameters.drop_new_campaigns else "off",
         )
         await connection.execute(sql_files.script("rollback-data"))
 
 
 async def _state_to_leave(connection: Connection, database: Database, parameters: RollbackParameters) -> State:
     found = await state.read_state(connection)
-    started = await connection.fetchval("SELECT to_regclass(format('%I.migration_saved_objects', current_schema())) IS NOT NULL")
+    started = await connection.fetchval(
+        "SELECT to_regclass(format('%I.migration_saved_objects', current_schema())) IS NOT NULL"
+    )
     if found in {State.NO_CAMPAIGNS, State.LEGACY} and not started:
         raise errors.NothingToRollBack(database=database.database, schema=parameters.schema_name, state=found.value)
     return found
@@ -104,12 +109,11 @@ async def _run_files(
     saved = await connection.fetchval(sql_files.query("read_predecessor"))
     if saved is not None:
         predecessor = int(saved)
-    for version, lower in ((core_migrations.INDEXES, core_migrations.CONTRACT), (core_migrations.CONTRACT, predecessor)):
+    for version, lower in (
+        (core_migrations.INDEXES, core_migrations.CONTRACT),
+        (core_migrations.CONTRACT, predecessor),
+    ):
         progress(f"migration {version:06d} down", core_migrations.INDEXES - version, 2)
         # A version table that never reached this version keeps what it says.
-        counted = current is not None and current[0] >= version
-        if counted:
-            await golang_migrate.write_version(connection, lower, dirty=True)
-        await core_migrations.run_migration(connection, version, "down", parameters.locks, run_id, holds)
-        if counted:
-            await golang_migrate.write_version(connection, lower, dirty=False)
+        after = lower if current is not None and current[0] >= version else None
+        await core_migrations.run_migration(connection, version, "down", after, parameters.locks, run_id, holds)

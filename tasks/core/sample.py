@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -73,7 +74,7 @@ async def build_sample_database(
 ) -> SampleSummary:
     """Build the legacy tables, their rows and everything around them in an existing database.
 
-    It also makes the roles `campaign_app` and `campaign_reader` (NOLOGIN), which belong to the whole server, if they lack.
+    It also makes the roles `campaign_app` and `campaign_reader` (NOLOGIN), which belong to the whole server.
 
     Args:
         database: reached as a superuser, or as an owner of the database who may create roles.
@@ -111,7 +112,7 @@ async def build_sample_database(
         report("writing the tables around them", 0.35)
         await connection.execute(_sample_sql("fill_references"), seed, moment, USERS)
         await _build_indexes(database, schema, lambda share: report("building indexes", 0.40 + 0.45 * share))
-        report("adding constraints, triggers and rights", 0.85)
+        report("adding constraints, triggers and rights", 0.86)
         for part in ("add_constraints", "add_triggers", "add_details"):
             await connection.execute(_sample_sql(part))
         if plant_dependents:
@@ -140,13 +141,11 @@ def campaign_sizes(campaigns: int, domains: int) -> list[int]:
     """Domains of each campaign, the largest first; their sum is `domains`."""
     shares = [(rank / campaigns) ** (1 / SKEW) for rank in range(campaigns + 1)]
     edges = [round(share * domains) for share in shares]
-    return sorted((upper - lower for lower, upper in zip(edges, edges[1:], strict=False)), reverse=True)
+    return sorted((upper - lower for lower, upper in itertools.pairwise(edges)), reverse=True)
 
 
 @asynccontextmanager
-async def scratch_database(
-    server: Database, name: str, *, template: str | None = None
-) -> AsyncIterator[Database]:
+async def scratch_database(server: Database, name: str, *, template: str | None = None) -> AsyncIterator[Database]:
     """A database that is dropped at the end, whoever is still connected to it.
 
     Args:
@@ -204,7 +203,9 @@ def _check_sizes(campaigns: int, domains: int) -> None:
 
 
 async def _require_room(connection: Connection, schema: str) -> None:
-    await connection.execute(await connection.fetchval("SELECT format('CREATE SCHEMA IF NOT EXISTS %I', $1::text)", schema))
+    await connection.execute(
+        await connection.fetchval("SELECT format('CREATE SCHEMA IF NOT EXISTS %I', $1::text)", schema)
+    )
     taken = await connection.fetchval("SELECT to_regclass(format('%I.campaigns', $1::text))::text", schema)
     if taken is not None:
         raise errors.BadInput(

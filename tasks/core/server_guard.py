@@ -1,10 +1,10 @@
 """Holds one PostgreSQL server for another process, and ends it when that process is gone.
 
-Runs as a program of its own, from its file, with the standard library alone: `python server_guard.py '<json>'`. It sits in
-a session of its own, so a terminal's Ctrl-C reaches it only through its owner. Its standard input is a pipe from the owner:
-one line is an order ("fast" and "immediate" stop the server as pg_ctl does, with " remove" its directory goes too; "keep" lets
-it outlive the owner), and the end of the pipe without one means that the owner died, however it died. Linux also ends the
-server if this process is killed.
+Runs as a program of its own, from its file, with the standard library alone: `python server_guard.py '<json>'`. It sits
+in a session of its own, so a terminal's Ctrl-C reaches it only through its owner. Its standard input is a pipe from the
+owner. One line is an order: "fast" and "immediate" stop the server as pg_ctl does, with " remove" its directory goes
+too, and "keep" lets it outlive the owner. The end of the pipe without an order means that the owner died, however it
+died. Linux also ends the server if this process is killed.
 
 The JSON has `command` (how to run postgres), `uid` and `gid` (or null), `log` (a file) and `directory`.
 """
@@ -54,7 +54,7 @@ def _stop(server: subprocess.Popen[bytes], mode: str) -> None:
             server.wait()
 
 
-def _order(watch_input: bool) -> str | None:
+def _order(*, watch_input: bool) -> str | None:
     """The owner's order, "" if the owner is gone, None if nothing came within POLL_SECONDS."""
     ready, _, _ = select.select([sys.stdin] if watch_input else [], [], [], POLL_SECONDS)
     return os.read(0, 64).decode().strip() if ready else None
@@ -90,7 +90,7 @@ def main(instructions: dict[str, Any]) -> int:
         )
     watch_input, remove = True, False
     while server.poll() is None:
-        order = _order(watch_input)
+        order = _order(watch_input=watch_input)
         if terminated:
             _stop(server, "fast")
             remove = True

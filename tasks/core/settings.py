@@ -23,7 +23,9 @@ class Parameters(BaseModel):
         default="public", min_length=1, title="Schema", description="Schema that holds campaigns and generated_domains."
     )
     report_directory: Path | None = Field(
-        default=None, title="Report directory", description="Where reports go. Default: reports/<run> below the working directory."
+        default=None,
+        title="Report directory",
+        description="Where reports go. Default: reports/<run> below the working directory.",
     )
 
 
@@ -43,21 +45,34 @@ class LockLimits(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     lock_timeout_ms: int = Field(
-        default=100, ge=10, le=60_000, description="How long one attempt waits for a lock; who queues behind it waits as long."
+        default=100,
+        ge=10,
+        le=60_000,
+        description="How long one attempt waits for a lock; who queues behind it waits as long.",
     )
     lock_wait_limit_seconds: float = Field(
         default=300.0, gt=0, description="How long to go on attempting one statement before giving up."
     )
-    statement_timeout_seconds: float = Field(default=3600.0, gt=0, description="The longest that one statement may run.")
+    statement_timeout_seconds: float = Field(
+        default=3600.0, gt=0, description="The longest that one statement may run."
+    )
 
 
 class BenchmarkParameters(Parameters):
     """Parameters of flows.benchmark."""
 
-    benchmark_rounds: int = Field(default=25, ge=5, le=500, title="Rounds", description="Measured rounds of each pattern.")
-    benchmark_seed: int = Field(default=1, title="Seed", description="Seed for the drawn users and campaigns and for the order.")
+    benchmark_rounds: int = Field(
+        default=25, ge=5, le=500, title="Rounds", description="Measured rounds of each pattern."
+    )
+    benchmark_seed: int = Field(
+        default=1, title="Seed", description="Seed for the drawn users and campaigns and for the order."
+    )
     target_improvement: float = Field(
-        default=40.0, ge=0, lt=100, title="Target", description="Improvement in percent that the headline is judged against."
+        default=40.0,
+        ge=0,
+        lt=100,
+        title="Target",
+        description="Improvement in percent that the headline is judged against.",
     )
     benchmark_writes: bool = Field(
         default=False,
@@ -81,16 +96,22 @@ class MigrateParameters(BenchmarkParameters):
         default=None, title="Stop after", description="Rest after this step with both models live; a later run goes on."
     )
     backup_directory: Path | None = Field(
-        default=None, title="Backup directory", description="Where the backup goes. Default: backup below the report directory."
+        default=None,
+        title="Backup directory",
+        description="Where the backup goes. Default: backup below the report directory.",
     )
     backup_format: Literal["directory", "plain"] = Field(
-        default="directory", title="Backup format", description="directory (parallel) or plain (backup_pre_migration.sql)."
+        default="directory",
+        title="Backup format",
+        description="directory (parallel) or plain (backup_pre_migration.sql).",
     )
     restore_check: bool = Field(
         default=False, title="Restore check", description="Restore the backup into a scratch database and compare it."
     )
     map_campaign_type: dict[str, Phase] = Field(
-        default_factory=dict, title="Unknown campaign types", description="Phase for each campaign_type that is not known."
+        default_factory=dict,
+        title="Unknown campaign types",
+        description="Phase for each campaign_type that is not known.",
     )
     map_status: dict[str, PhaseStatus] = Field(
         default_factory=dict, title="Unknown statuses", description="Phase status for each status that is not known."
@@ -102,7 +123,9 @@ class MigrateParameters(BenchmarkParameters):
         default=None, title="Missing status", description="Phase status for campaigns whose status is NULL."
     )
     prefer: Literal["phases", "legacy"] | None = Field(
-        default=None, title="Contradictions", description="Which side wins where filled phases contradict the legacy values."
+        default=None,
+        title="Contradictions",
+        description="Which side wins where filled phases contradict the legacy values.",
     )
     expected_version: int | None = Field(
         default=None, title="Expected version", description="golang-migrate version before 000035, if not 34."
@@ -111,7 +134,11 @@ class MigrateParameters(BenchmarkParameters):
         default=False, title="Require the target", description="A missed improvement target fails the run."
     )
     batch_ms: int = Field(
-        default=100, ge=5, le=10_000, title="Batch time", description="How long one batch of the transform may hold its row locks (ms)."
+        default=100,
+        ge=5,
+        le=10_000,
+        title="Batch time",
+        description="How long one batch of the transform may hold its row locks (ms).",
     )
     locks: LockLimits = Field(default_factory=LockLimits, title="Locks", description="Limits of our locks.")
     contacts: Contacts = Field(default_factory=Contacts, title="Contacts", description="Whom a failure names.")
@@ -159,8 +186,13 @@ class DemoParameters(BaseModel):
     seed: int = Field(default=7, description="Seed of the sample database and of the benchmark.")
     report_directory: Path | None = Field(default=None, description="Where reports go. Default: reports/<run>.")
     keep: bool = Field(default=False, description="Leave the server running at the end and print its URL.")
-    postgres_bin: Path | None = Field(default=None, description="bin directory of another PostgreSQL, instead of the embedded one.")
-    target_improvement: float = Field(default=40.0, ge=0, lt=100, description="Improvement in percent to judge against.")
+    postgres_bin: Path | None = Field(
+        default=None, description="bin directory of another PostgreSQL, instead of the embedded one."
+    )
+    target_improvement: float = Field(
+        default=40.0, ge=0, lt=100, description="Improvement in percent to judge against."
+    )
     plant_dependents: bool = Field(
-        default=False, description="Plant a view on a legacy column and an index under one of our names: preflight refuses both."
+        default=False,
+        description="Plant a view on a legacy column and an index under one of our names: preflight refuses both.",
     )

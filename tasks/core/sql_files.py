@@ -18,7 +18,9 @@ MIGRATIONS = SQL_DIRECTORY / "migrations"
 SCRIPTS = SQL_DIRECTORY / "scripts"
 QUERIES = SQL_DIRECTORY / "queries"
 
-_BLOCK = re.compile(r"^-- block: (?P<name>[a-z0-9_]+)\n(?P<body>.*?)^-- end block: (?P=name)$", re.DOTALL | re.MULTILINE)
+_BLOCK = re.compile(
+    r"^-- block: (?P<name>[a-z0-9_]+)\n(?P<body>.*?)^-- end block: (?P=name)$", re.DOTALL | re.MULTILINE
+)
 
 
 @lru_cache

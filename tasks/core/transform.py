@@ -41,7 +41,10 @@ async def transform(
             campaigns, batches, longest_ms = await _fill(connection, parameters, run_id, progress)
         except asyncpg.PostgresError as error:
             raise errors.StepFailed(
-                step="transform", sqlstate=error.sqlstate, reason=_words(error), remedy="Run again: it goes on from what is done."
+                step="transform",
+                sqlstate=error.sqlstate,
+                reason=_words(error),
+                remedy="Run again: it goes on from what is done.",
             ) from error
         seconds = time.monotonic() - started
     return TransformResult(
@@ -106,7 +109,9 @@ async def _fill(
             continue
         # The end of a round. What is left was locked by somebody, or its campaign is gone.
         await connection.execute("SELECT migration_forget_deleted()")
-        left: list[UUID] = await connection.fetchval("SELECT array(SELECT campaign_id FROM campaign_metrics_baseline LIMIT 20)")
+        left: list[UUID] = await connection.fetchval(
+            "SELECT array(SELECT campaign_id FROM campaign_metrics_baseline LIMIT 20)"
+        )
         if not left:
             return done, batches, longest
         deadline = deadline or time.monotonic() + parameters.locks.lock_wait_limit_seconds

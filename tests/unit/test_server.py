@@ -14,7 +14,8 @@ import pytest
 from tasks.core import errors
 from tasks.core.client_binaries import find_client_binary
 from tasks.core.database import connect
-from tasks.core.server import PostgresServer, embedded_bin_directory, start_server
+from tasks.core.server import PostgresServer, start_server
+from tasks.core.server_installation import embedded_bin_directory
 
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 # What an owner of a server does; it tells where the server is and waits for what comes.
@@ -72,10 +73,9 @@ def bin_directory(request: pytest.FixtureRequest) -> Path | None:
 
 
 async def test_a_server_answers_with_its_password_and_leaves_nothing_behind(
-    tmp_path: Path, bin_directory: Path | None
+    server_directory: Path, bin_directory: Path | None
 ) -> None:
-    directory = tmp_path / "server"
-    with await start_server(directory, bin_directory=bin_directory, settings={"work_mem": "17MB"}) as server:
+    with await start_server(server_directory, bin_directory=bin_directory, settings={"work_mem": "17MB"}) as server:
         async with connect(server.database()) as connection:
             assert await connection.fetchval("SHOW work_mem") == "17MB"
             assert await connection.fetchval("SHOW server_version_num") == str(
@@ -92,12 +92,12 @@ async def test_a_server_answers_with_its_password_and_leaves_nothing_behind(
                 pass
         assert server.password.get_secret_value() not in server.url("x")
 
-    assert not directory.exists()
+    assert not server_directory.exists()
     assert not _alive(process_id)
 
 
-async def test_a_crashed_server_comes_back_with_what_was_committed(tmp_path: Path) -> None:
-    with PostgresServer.start(tmp_path / "server") as server:
+async def test_a_crashed_server_comes_back_with_what_was_committed(server_directory: Path) -> None:
+    with PostgresServer.start(server_directory) as server:
         async with connect(server.database()) as connection:
             await connection.execute("CREATE TABLE kept AS SELECT 42 AS n")
         server.restart("immediate")
@@ -105,27 +105,27 @@ async def test_a_crashed_server_comes_back_with_what_was_committed(tmp_path: Pat
             assert await connection.fetchval("SELECT n FROM kept") == 42
 
 
-def test_ctrl_c_in_the_owner_stops_the_server_and_removes_its_directory(tmp_path: Path) -> None:
-    with _start_owner(tmp_path / "server") as owner:
+def test_ctrl_c_in_the_owner_stops_the_server_and_removes_its_directory(server_directory: Path) -> None:
+    with _start_owner(server_directory) as owner:
         process_id = _server_of(owner)
         owner.send_signal(signal.SIGINT)
         owner.communicate(timeout=30)
     assert not _alive(process_id)
-    assert not (tmp_path / "server").exists()
+    assert not server_directory.exists()
 
 
-def test_a_killed_owner_takes_its_server_with_it(tmp_path: Path) -> None:
-    with _start_owner(tmp_path / "server") as owner:
+def test_a_killed_owner_takes_its_server_with_it(server_directory: Path) -> None:
+    with _start_owner(server_directory) as owner:
         process_id = _server_of(owner)
         owner.kill()
         owner.communicate(timeout=30)
     assert _wait_until(lambda: not _alive(process_id))
-    assert _wait_until(lambda: not (tmp_path / "server").exists())
+    assert _wait_until(lambda: not server_directory.exists())
 
 
 @pytest.mark.parametrize("after_seconds", [0.25, 0.5, 0.75, 1.0])
-def test_ctrl_c_while_the_server_starts_leaves_nothing(tmp_path: Path, after_seconds: float) -> None:
-    directory = tmp_path / "server"
+def test_ctrl_c_while_the_server_starts_leaves_nothing(server_directory: Path, after_seconds: float) -> None:
+    directory = server_directory / "server"
     with _start_owner(directory) as owner:
         time.sleep(after_seconds)
         os.killpg(owner.pid, signal.SIGINT)
@@ -144,8 +144,7 @@ def _command_lines() -> list[str]:
     return lines
 
 
-def test_a_kept_server_outlives_its_owner_until_it_is_told_to_stop(tmp_path: Path) -> None:
-    directory = tmp_path / "server"
+def test_a_kept_server_outlives_its_owner_until_it_is_told_to_stop(server_directory: Path) -> None:
     program = textwrap.dedent(
         """
         import sys
@@ -156,13 +155,13 @@ def test_a_kept_server_outlives_its_owner_until_it_is_told_to_stop(tmp_path: Pat
         """
     )
     printed = subprocess.run(
-        [sys.executable, "-c", program, str(directory)], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", program, str(server_directory)], capture_output=True, text=True, check=True, timeout=60
     ).stdout
     process_id, *stop = printed.split()
     time.sleep(0.5)
     assert _alive(int(process_id))
     subprocess.run(stop, check=True)
-    assert _wait_until(lambda: not directory.exists())
+    assert _wait_until(lambda: not server_directory.exists())
     assert not _alive(int(process_id))
 
 
@@ -173,15 +172,23 @@ def test_a_directory_that_is_not_empty_is_refused_and_left_alone(tmp_path: Path)
     assert (tmp_path / "letter").read_text() == "mine"
 
 
-def test_a_wrong_setting_is_told_in_the_servers_own_words(tmp_path: Path) -> None:
-    with pytest.raises(errors.ServerStartFailed, match="unrecognized configuration parameter"):
-        PostgresServer.start(tmp_path / "server", settings={"no_such_setting": "1"})
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for whom the server runs as another user; .ci/run is root")
+def test_a_directory_closed_to_the_servers_user_is_refused_with_the_closed_one(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    with pytest.raises(errors.ServerStartFailed, match="may not pass"):
+        PostgresServer.start(tmp_path / "server")
     assert not (tmp_path / "server").exists()
 
 
-def test_a_directory_without_postgres_is_named(tmp_path: Path) -> None:
+def test_a_wrong_setting_is_told_in_the_servers_own_words(server_directory: Path) -> None:
+    with pytest.raises(errors.ServerStartFailed, match="unrecognized configuration parameter"):
+        PostgresServer.start(server_directory, settings={"no_such_setting": "1"})
+    assert not server_directory.exists()
+
+
+def test_a_directory_without_postgres_is_named(server_directory: Path, tmp_path: Path) -> None:
     with pytest.raises(errors.ServerStartFailed, match="no working `postgres`"):
-        PostgresServer.start(tmp_path / "server", bin_directory=tmp_path)
+        PostgresServer.start(server_directory, bin_directory=tmp_path)
 
 
 def _fake_client(directory: Path, major: int) -> None:

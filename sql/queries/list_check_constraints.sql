@@ -1,0 +1,12 @@
+-- Constraints of a table ($1) by name, check constraints with the columns that they read.
+SELECT
+    k.conname AS name,
+    k.contype::text AS kind,
+    pg_get_constraintdef(k.oid) AS definition,
+    ARRAY(
+        SELECT a.attname::text FROM unnest(k.conkey) AS u (number)
+        JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = u.number
+    ) AS columns
+FROM pg_constraint AS k
+WHERE k.conrelid = $1
+ORDER BY k.conname

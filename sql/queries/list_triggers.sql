@@ -1,0 +1,20 @@
+-- Triggers of tables ($1 oids) that people made, with what sets them off (pg_trigger's own bits) and what they call.
+SELECT
+    t.tgname AS name,
+    c.relname AS table_name,
+    t.tgtype::integer AS bits,
+    t.tgenabled::text AS enabled,
+    p.proname AS function_name,
+    n.nspname AS function_schema,
+    -- PostgreSQL fires triggers in the order of their names, byte by byte.
+    t.tgname > 'zzy_migration_sync_models'::name AS is_after_sync,
+    ARRAY(
+        SELECT a.attname::text FROM unnest(t.tgattr::smallint[]) AS u (number)
+        JOIN pg_attribute AS a ON a.attrelid = t.tgrelid AND a.attnum = u.number
+    ) AS columns
+FROM pg_trigger AS t
+JOIN pg_class AS c ON c.oid = t.tgrelid
+JOIN pg_proc AS p ON p.oid = t.tgfoid
+JOIN pg_namespace AS n ON n.oid = p.pronamespace
+WHERE t.tgrelid = ANY ($1::oid[]) AND NOT t.tgisinternal
+ORDER BY c.relname, t.tgname

@@ -1,0 +1,140 @@
+"""The weekly maintenance: fresh statistics, indexes looked over, invalid ones rebuilt CONCURRENTLY if that is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from tasks.core import errors, locks, scripts, sql_files
+from tasks.core.database import Connection, Database, connect
+from tasks.core.models import Model
+from tasks.core.settings import LockLimits
+
+log = logging.getLogger(__name__)
+WATCH_SECONDS = 5.0
+
+
+class MaintenanceAction(Model):
+    """What was found or done: an index, or for ANALYZE a table."""
+
+    index_name: str
+    action: str  # kept, unused, missing, different, invalid, analyzed, not analyzed; rebuilt, dropped, failed, left alone
+    details: str
+
+
+class MaintenanceReport(Model):
+    """What the maintenance found and did."""
+
+    found: list[MaintenanceAction]  # the rows of maintain_phases_indexes()
+    invalid: list[str]  # indexes that were invalid when it began
+    done: list[MaintenanceAction]  # one for each invalid index, where rebuilding was asked for
+    still_invalid: list[str]
+    seconds: float
+
+    @property
+    def summary(self) -> str:
+        """The figures in a sentence or two."""
+        tables = [row.index_name for row in self.found if row.action == "analyzed"]
+        parts = [f"Statistics are fresh for {' and '.join(tables)}." if tables else "No table was analyzed."]
+        for action in ("missing", "different", "unused"):
+            names = [row.index_name for row in self.found if row.action == action]
+            if names:
+                parts.append(f"{len(names)} index(es) {action}: {', '.join(names)}.")
+        for action in ("rebuilt", "dropped", "failed", "left alone"):
+            names = [row.index_name for row in self.done if row.action == action]
+            if names:
+                parts.append(f"{action.capitalize()}: {', '.join(names)}.")
+        if self.still_invalid:
+            parts.append(f"Invalid: {', '.join(self.still_invalid)}; --rebuild-invalid rebuilds them.")
+        return " ".join(parts)
+
+
+async def maintain(
+    database: Database, schema: str, *, rebuild_invalid: bool, limits: LockLimits
+) -> MaintenanceReport:
+    """Run maintain_phases_indexes() and look for invalid indexes of the core tables and their partitions.
+
+    CONCURRENTLY waits without a lock timeout, since giving up would leave one more invalid index; the statement timeout
+    bounds it, and who is in its way is logged. A rebuild that fails is reported, and the others go on.
+
+    Args:
+        rebuild_invalid: rebuild invalid indexes and drop what an interrupted REINDEX CONCURRENTLY left behind.
+
+    Raises:
+        NotMigrated: if the database has no maintain_phases_indexes().
+        StepFailed: if that function could not run.
+    """
+    started = time.monotonic()
+    async with connect(database, schema=schema, purpose="maintenance") as connection:
+        await locks.set_limits(connection, limits)
+        try:
+            found = [MaintenanceAction(**row) for row in await connection.fetch(sql_files.query("maintain_indexes"))]
+        except asyncpg.UndefinedFunctionError as error:
+            raise errors.NotMigrated(name="maintain_phases_indexes()", database=database.database, schema=schema) from error
+        except asyncpg.PostgresError as error:
+            raise scripts.failed("maintain_phases_indexes()", error) from error
+        invalid = await _list_invalid(connection)
+        done: list[MaintenanceAction] = []
+        if rebuild_invalid and invalid:
+            await locks.set_limits(connection, limits, locks=False)
+            async with _watched(database, connection.get_server_pid()):
+                done = [await _mend(connection, index) for index in invalid]
+                # A rebuild that failed has left a half-made copy behind.
+                known = {index["index_name"] for index in invalid}
+                late = [index for index in await _list_invalid(connection) if index["leftover"]]
+                done += [await _mend(connection, index) for index in late if index["index_name"] not in known]
+        return MaintenanceReport(
+            found=found,
+            invalid=[index["index_name"] for index in invalid],
+            done=done,
+            still_invalid=[index["index_name"] for index in await _list_invalid(connection)],
+            seconds=time.monotonic() - started,
+        )
+
+
+async def _list_invalid(connection: Connection) -> list[asyncpg.Record]:
+    return await connection.fetch(sql_files.query("list_invalid_indexes"))
+
+
+async def _mend(connection: Connection, index: asyncpg.Record) -> MaintenanceAction:
+    name: str = index["index_name"]
+    if index["building"]:
+        return MaintenanceAction(index_name=name, action="left alone", details="another session is building an index there")
+    if index["partitioned"]:
+        return MaintenanceAction(
+            index_name=name, action="left alone", details="it becomes valid when every partition has its part of it attached"
+        )
+    log.info("%s", index["remedy"])
+    try:
+        await connection.execute(index["remedy"])
+    except asyncpg.PostgresError as error:
+        log.warning("%s failed: %s", index["remedy"], error)
+        return MaintenanceAction(index_name=name, action="failed", details=f"{index['remedy']}: {error} ({error.sqlstate})")
+    return MaintenanceAction(
+        index_name=name, action="dropped" if index["leftover"] else "rebuilt", details=index["remedy"]
+    )
+
+
+@asynccontextmanager
+async def _watched(database: Database, pid: int) -> AsyncIterator[None]:
+    watcher = asyncio.create_task(_log_blockers(database, pid))
+    try:
+        yield
+    finally:
+        watcher.cancel()
+        await asyncio.gather(watcher, return_exceptions=True)
+
+
+async def _log_blockers(database: Database, pid: int) -> None:
+    """Name those whom a rebuild waits for, every few seconds, until cancelled."""
+    async with connect(database, purpose="maintenance watch") as connection:
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            rows = await connection.fetch(sql_files.query("find_blockers"), pid)
+            if rows:
+                log.warning("the rebuild waits for %s", "; ".join(row["description"] for row in rows))

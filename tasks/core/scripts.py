@@ -1,0 +1,83 @@
+"""Running a script of `sql/scripts` as psql does, statement by statement, each in a transaction of its own."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import asyncpg
+
+from tasks.core import errors, sql_files
+from tasks.core.database import Connection
+
+RUN_ID_SETTING = "migration.run_id"
+# What waits longer for a lock, or runs longer, than any of these scripts needs.
+SESSION_LIMITS = {"lock_timeout": "10s", "statement_timeout": "1h"}
+NO_HINT = "Mend what it names and run again."
+
+
+@dataclass(frozen=True)
+class ScriptRun:
+    """A script that ran to its end.
+
+    Attributes:
+        seconds: wall time of all its statements.
+        complaint: what its last statement raised, where the script records its results and then says what failed.
+    """
+
+    name: str
+    statements: int
+    seconds: float
+    complaint: str | None
+
+
+async def run_script(connection: Connection, name: str, *, run_id: str | None = None) -> ScriptRun:
+    """Run `sql/scripts/<name>.sql` in autocommit and stop at the first error, as psql does with ON_ERROR_STOP.
+
+    Only RAISE EXCEPTION in the last statement is an answer rather than an error.
+
+    Args:
+        run_id: a UUID, recorded with the script's results.
+
+    Raises:
+        StepFailed: with the server's SQLSTATE, message and hint; the statements before it are committed.
+    """
+    if run_id is not None:
+        await connection.execute("SELECT set_config($1, $2, false)", RUN_ID_SETTING, run_id)
+    started = time.monotonic()
+    statements = sql_files.statements(sql_files.script(name))
+    complaint: str | None = None
+    for number, statement in enumerate(statements, start=1):
+        try:
+            await connection.execute(statement)
+        except asyncpg.RaiseError as error:
+            if number < len(statements):
+                raise failed(f"{name}.sql", error) from error
+            complaint = error.args[0]
+        except asyncpg.PostgresError as error:
+            raise failed(f"{name}.sql", error) from error
+    return ScriptRun(name, len(statements), time.monotonic() - started, complaint)
+
+
+def failed(step: str, error: asyncpg.PostgresError) -> errors.StepFailed:
+    """The driver's error as ours, with the server's own hint as the remedy."""
+    return errors.StepFailed(
+        step=step, sqlstate=error.sqlstate, reason=error.args[0], remedy=getattr(error, "hint", None) or NO_HINT
+    )
+
+
+async def read_results(connection: Connection, query_name: str, script_run: ScriptRun, run_id: str) -> list[asyncpg.Record]:
+    """The rows that a script recorded for a run, which must agree with what its last statement said.
+
+    Raises:
+        StepFailed: if nothing was recorded, or if the script failed and no row says why.
+    """
+    rows = await connection.fetch(sql_files.query(query_name), run_id)
+    if not rows or (script_run.complaint is not None) != any(row["status"] == "FAIL" for row in rows):
+        raise errors.StepFailed(
+            step=f"{script_run.name}.sql",
+            sqlstate="P0001",
+            reason=f"its {len(rows)} recorded results and its verdict ({script_run.complaint or 'passed'}) do not agree",
+            remedy="Another run may have recorded its own in between; run again.",
+        )
+    return rows

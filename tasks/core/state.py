@@ -1,0 +1,18 @@
+"""Where a database stands between the legacy model and phases only."""
+
+from __future__ import annotations
+
+from tasks.core import sql_files
+from tasks.core.database import Connection
+from tasks.core.models import State
+
+
+async def read_state(connection: Connection) -> State:
+    """Read it from the catalog of the schema that comes first on the search path."""
+    row = await connection.fetchrow(sql_files.query("read_state"))
+    assert row is not None
+    if not row["tables_there"] or not (row["legacy_there"] or row["phases_there"]):
+        return State.NO_CAMPAIGNS
+    if row["legacy_there"]:
+        return State.DUAL if row["synced"] else State.LEGACY
+    return State.MIGRATED if row["optimized"] else State.CONTRACTED
