@@ -41,7 +41,7 @@ async def where_it_stands(database: Database, schema: str) -> str:
         async with connect(database, schema=schema, purpose="standing") as connection:
             return PHRASES[await states.read_state(connection)]
     except errors.ServerUnreachable as error:
-        return f"out of reach ({error.reason})"
+        return f"out of reach: {error}"
 
 
 async def hold_gate(gate: str, checks: Sequence[CheckResult], database: Database, parameters: Parameters) -> None:

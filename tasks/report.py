@@ -24,7 +24,8 @@ async def write_report(outcome: Outcome, message: str) -> tuple[RunReport, dict[
     run = recorder.current_run()
     began = time.perf_counter()
     so_far = run.report(outcome, message)
-    run.note(criteria=reports.success_criteria(so_far))
+    if so_far.validation:  # without a validation there is nothing to judge the migration by
+        run.note(criteria=reports.success_criteria(so_far))
     run.detail(str(run.directory))
     summary = run.report(outcome, message)
     await publish.page("summary", reports.summary_markdown(summary), f"{run.flow_name}: {outcome}")

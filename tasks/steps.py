@@ -49,18 +49,18 @@ def step(
             with recorder.current().step(name):
                 return await function(*args, **kwargs)
 
-        return task(
-            recorded,
+        made: Task[P, Coroutine[Any, Any, R]] = task(
             name=name,
             task_run_name=name,
             cache_policy=NO_CACHE,
             persist_result=False,
             retries=len(RETRY_DELAYS_SECONDS) if retry else 0,
-            retry_delay_seconds=list(RETRY_DELAYS_SECONDS) if retry else None,
-            retry_jitter_factor=RETRY_JITTER if retry else None,
+            retry_delay_seconds=list(RETRY_DELAYS_SECONDS),
+            retry_jitter_factor=RETRY_JITTER,
             retry_condition_fn=connection_was_lost,
             timeout_seconds=timeout_seconds,
-        )
+        )(recorded)
+        return made
 
     return decorate
 

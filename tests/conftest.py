@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from tasks.core import sql_files
 from tasks.core.client_binaries import find_client_binary
-from tasks.core.database import Database
+from tasks.core.database import Database, connect
 from tasks.core.sample import build_sample_database, create_database, drop_database
 from tasks.core.server import PostgresServer
 
@@ -232,6 +233,15 @@ async def sample_factory(server: Database, request: pytest.FixtureRequest) -> As
 async def legacy_database(sample_factory: SampleFactory) -> Database:
     """The small sample legacy database: 60 campaigns of every type and status, 6,000 domains."""
     return await sample_factory()
+
+
+@pytest.fixture
+async def migrated_database(legacy_database: Database) -> Database:
+    """The small sample database after 000035 and 000036."""
+    async with connect(legacy_database) as connection:
+        for version in (35, 36):
+            await connection.execute(sql_files.migration(version, "up"))
+    return legacy_database
 
 
 @pytest.fixture(scope="session")

@@ -161,7 +161,7 @@ BEGIN
     -- Nothing of ours is left but backups and reports.
     FOR helper IN
         SELECT oid FROM pg_proc
-        WHERE pronamespace = current_schema()::regnamespace
+        WHERE pronamespace = quote_ident(current_schema())::regnamespace
           AND (proname LIKE 'migration\_benchmark\_%' OR proname IN ('migration_backup_campaigns', 'migration_find_inverse_mappings', 'migration_allows',
                           'migration_expand_columns', 'migration_sync_models', 'migration_create_keep_row',
                           'migration_install_sync', 'migration_install_metrics', 'migration_refuse_contradictions',

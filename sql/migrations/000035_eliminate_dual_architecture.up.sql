@@ -59,7 +59,7 @@ BEGIN
     SELECT string_agg(format('%s %s', CASE WHEN c.relkind = 'v' THEN 'view' ELSE 'table' END, c.oid::regclass), ', ')
     INTO found
     FROM pg_class AS c
-    WHERE c.relnamespace = current_schema()::regnamespace
+    WHERE c.relnamespace = quote_ident(current_schema())::regnamespace
       AND c.relname IN ('migration_custom_mappings', 'migration_saved_objects', 'migration_legacy_values',
                         'migration_counting', 'campaign_metric_changes', 'campaign_metrics_baseline',
                         'campaigns_backup_000035', 'campaigns_pre_migration_backup', 'campaign_performance_metrics')
@@ -77,7 +77,7 @@ BEGIN
         ('idx_domains_campaign_validation_primary',
          'generated_domains USING btree (domain_generation_campaign_id, dns_status, http_status)')
     ) AS wanted (name, definition) ON wanted.name = c.relname
-    WHERE c.relnamespace = current_schema()::regnamespace
+    WHERE c.relnamespace = quote_ident(current_schema())::regnamespace
       AND (c.relkind <> 'i'
            OR pg_get_indexdef(c.oid) <> format('CREATE INDEX %I ON %I.', c.relname, current_schema()) || wanted.definition);
     IF found IS NOT NULL THEN
@@ -1111,7 +1111,7 @@ DECLARE
 BEGIN
     FOR helper IN
         SELECT oid FROM pg_proc
-        WHERE pronamespace = current_schema()::regnamespace
+        WHERE pronamespace = quote_ident(current_schema())::regnamespace
           AND proname IN ('migration_has_column', 'migration_backup_campaigns', 'migration_find_inverse_mappings',
                           'migration_allows', 'migration_expand_columns', 'migration_sync_models',
                           'migration_create_keep_row', 'migration_install_sync', 'campaign_metrics_on_insert',
@@ -1183,7 +1183,7 @@ BEGIN
     -- The scaffolding goes; the mapping, the record and the metrics stay.
     FOR helper IN
         SELECT oid FROM pg_proc
-        WHERE pronamespace = current_schema()::regnamespace
+        WHERE pronamespace = quote_ident(current_schema())::regnamespace
           AND proname IN ('migration_backup_campaigns', 'migration_find_inverse_mappings', 'migration_allows',
                           'migration_expand_columns', 'migration_sync_models', 'migration_create_keep_row',
                           'migration_install_sync', 'migration_install_metrics', 'migration_refuse_contradictions',

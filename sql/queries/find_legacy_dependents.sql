@@ -4,37 +4,36 @@ WITH RECURSIVE legacy AS (
     FROM pg_attribute AS a
     WHERE a.attrelid = $1 AND NOT a.attisdropped AND a.attname IN ('campaign_type', 'status', 'launch_sequence')
 ),
-walked (classid, objid, depth) AS (
-    SELECT d.classid, d.objid, 1
+walked (classid, objid, objsubid) AS (
+    SELECT d.classid, d.objid, d.objsubid
     FROM pg_depend AS d
     WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1
         AND d.refobjsubid IN (SELECT l.attnum FROM legacy AS l)
     UNION
-    SELECT s.classid, s.objid, w.depth + 1
+    SELECT s.classid, s.objid, s.objsubid
     FROM walked AS w
     CROSS JOIN LATERAL (
-        -- A rule is the definition of a view: whoever reads the view comes next.
-        SELECT d.classid, d.objid
+        SELECT d.classid, d.objid, d.objsubid
         FROM pg_depend AS d
-        WHERE d.refclassid = w.classid AND d.refobjid = w.objid
+        WHERE d.refclassid = w.classid AND d.refobjid = w.objid AND (w.objsubid = 0 OR d.refobjsubid = w.objsubid)
         UNION
-        SELECT 'pg_class'::regclass::oid, r.ev_class
+        -- A rule is the definition of a view: whoever reads the view comes next.
+        SELECT 'pg_class'::regclass::oid, r.ev_class, 0
         FROM pg_rewrite AS r
         WHERE w.classid = 'pg_rewrite'::regclass AND r.oid = w.objid AND r.rulename = '_RETURN'
     ) AS s
-    WHERE w.depth < 50 AND NOT (s.classid = 'pg_class'::regclass AND s.objid = $1)
+    WHERE NOT (s.classid = 'pg_class'::regclass AND s.objid = $1 AND s.objsubid = 0)
 )
 SELECT
-    pg_describe_object(f.classid, f.objid, 0) AS description,
-    (SELECT c.relkind::text FROM pg_class AS c WHERE f.classid = 'pg_class'::regclass AND c.oid = f.objid) AS kind,
-    f.classid::regclass::text AS catalog,
-    f.depth
-FROM (SELECT w.classid, w.objid, min(w.depth) AS depth FROM walked AS w GROUP BY w.classid, w.objid) AS f
+    pg_describe_object(f.classid, f.objid, f.objsubid) AS description,
+    f.classid::regclass::text AS catalog
+FROM walked AS f
 WHERE f.classid <> 'pg_type'::regclass
     AND NOT (f.classid = 'pg_rewrite'::regclass
         AND EXISTS (SELECT FROM pg_rewrite AS r WHERE r.oid = f.objid AND r.rulename = '_RETURN'))
     AND NOT (f.classid = 'pg_attrdef'::regclass AND EXISTS (
-        SELECT FROM pg_attrdef AS x WHERE x.oid = f.objid AND x.adrelid = $1 AND x.adnum IN (SELECT l.attnum FROM legacy AS l)
+        SELECT FROM pg_attrdef AS x
+        WHERE x.oid = f.objid AND x.adrelid = $1 AND x.adnum IN (SELECT l.attnum FROM legacy AS l)
     ))
     AND NOT (f.classid = 'pg_constraint'::regclass AND EXISTS (
         SELECT FROM pg_constraint AS k
@@ -44,7 +43,8 @@ WHERE f.classid <> 'pg_type'::regclass
     -- Plain indexes: those of campaigns 000035 drops, those of a materialized view go and come with it.
     AND NOT (f.classid = 'pg_class'::regclass AND EXISTS (
         SELECT FROM pg_index AS i
-        WHERE i.indexrelid = f.objid AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = i.indexrelid AND k.contype <> 'f')
+        WHERE i.indexrelid = f.objid
+            AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = i.indexrelid AND k.contype <> 'f')
     ))
     AND NOT (f.classid = 'pg_trigger'::regclass AND EXISTS (
         SELECT FROM pg_trigger AS t
@@ -52,4 +52,4 @@ WHERE f.classid <> 'pg_type'::regclass
         WHERE t.oid = f.objid AND t.tgname = 'migration_keep_legacy_values_update'
             AND p.proname = 'migration_keep_legacy_values'
     ))
-ORDER BY f.depth, description
+ORDER BY description

@@ -525,7 +525,7 @@ SELECT jsonb_build_object(
             SELECT large.id FROM (
                 SELECT id FROM counted
                 WHERE current_phase = 'dns_validation' AND phase_status = 'in_progress' AND pending > 0
-                ORDER BY pending DESC, id LIMIT 20) AS large
+                ORDER BY pending DESC, id LIMIT 10) AS large
             ORDER BY md5(large.id::text || $1) LIMIT 5) AS drawn), '[]'),
     'campaign_id', (
         SELECT large.id FROM (SELECT id FROM counted ORDER BY domains DESC, id LIMIT 10) AS large

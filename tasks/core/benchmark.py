@@ -1,7 +1,7 @@
 """Measures the benchmark patterns from the client, and compares the answers of their two forms.
 
-The patterns stand in `sql/scripts/performance-benchmark.sql`; its definitions are all that is used from there. Times are
-wall-clock milliseconds of a prepared statement from sending it to having all its rows, planning included
+The patterns stand in `sql/scripts/performance-benchmark.sql`; its definitions are all that is used from there. Times
+are wall-clock milliseconds of a prepared statement from sending it to having all its rows, planning included
 (`plan_cache_mode = force_custom_plan`: a cached generic plan would depend on how often a statement ran before).
 """
 
@@ -11,7 +11,6 @@ import asyncio
 import json
 import os
 import random
-import statistics
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -39,6 +38,7 @@ from tasks.core.benchmark_patterns import (
     list_patterns,
     normalise,
 )
+from tasks.core.benchmark_results import keep
 from tasks.core.database import Connection, Database, connect
 from tasks.core.models import BenchmarkInputs, BenchmarkRun, PatternTiming
 from tasks.core.progress import Progress, unheard
@@ -102,8 +102,8 @@ async def measure(
 ) -> BenchmarkRun:
     """Time every pattern on the architecture that the catalog shows, and keep the results in the database.
 
-    A warm-up that does not count, then `rounds` rounds, each in a random order of its own; patterns that write come last, so
-    that their dead rows slow no other, and are always rolled back.
+    A warm-up that does not count, then `rounds` rounds, each in a random order of its own. Patterns that write come
+    last, so that their dead rows slow no other, and are always rolled back.
 
     :param parameters: the inputs of an earlier run, to ask the same questions again; drawn from the data if None.
     :param benchmark_writes: without it, patterns that write are skipped, with the reason.
@@ -121,9 +121,11 @@ async def measure(
             await bench.open_sessions(stack, database, schema)
             await bench.read()
             await bench.write(allowed=benchmark_writes)
-            return await bench.keep(run_id)
+            run = await bench.result(run_id)
+            await keep(connection, run)
         except asyncpg.PostgresError as error:
             raise failed(error) from error
+        return run
 
 
 @dataclass
@@ -186,12 +188,12 @@ class _Bench:
             except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
                 one.skipped, one.times = f"other sessions held its rows: {error}", []
 
-    async def keep(self, run_id: str) -> BenchmarkRun:
-        """Write one row per pattern to migration_performance_results."""
+    async def result(self, run_id: str) -> BenchmarkRun:
+        """All that was measured, with its surroundings."""
         surroundings = await self.connection.fetchrow(sql_files.query("describe_benchmark_surroundings"))
         assert surroundings is not None
         load = ", ".join(f"{value:.2f}" for value in os.getloadavg())
-        run = BenchmarkRun(
+        return BenchmarkRun(
             run_id=run_id,
             architecture_type=self.architecture,
             measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -203,25 +205,9 @@ class _Bench:
             patterns=[_timing(one) for one in self.measured],
             database_name=surroundings["database_name"],
             inputs=self.inputs,
-            statistics=[{name: _plain(value) for name, value in row.items()} for row in self.statistics],
+            statistics=[dict(zip(row, normalise(row.values()), strict=True)) for row in self.statistics],
             environment={"processors of the client": str(os.cpu_count()), "load of the client (1, 5, 15 min)": load},
         )
-        positions = {one.pattern.test_name: one.pattern.position for one in self.measured}
-        async with self.connection.transaction():
-            for timing in run.patterns:
-                await self.connection.execute(
-                    sql_files.query("insert_performance_result"),
-                    UUID(run_id),
-                    run.architecture_type,
-                    timing.name,
-                    timing.category,
-                    statistics.median(timing.times_ms) if timing.times_ms else None,
-                    len(timing.times_ms),
-                    timing.rows if timing.skipped is None else None,
-                    timing.blocks,
-                    _details(run, timing, positions[timing.name]),
-                )
-        return run
 
     def _find(self, name: str) -> _Measured:
         return next(one for one in self.measured if one.pattern.test_name == name)
@@ -238,7 +224,7 @@ class _Bench:
         started = perf_counter()
         answers = await asyncio.gather(*(statement.fetch(*values) for statement, values in prepared))
         elapsed = 1000 * (perf_counter() - started)
-        return elapsed, [cast(Row, row) for answer in answers for row in answer]
+        return elapsed, [cast("Row", row) for answer in answers for row in answer]
 
     async def _prepare(self, session: Connection, statement: str) -> PreparedStatement[Any]:
         """Once per session: that a statement is parsed anew is not what is measured."""
@@ -249,15 +235,16 @@ class _Bench:
 
     async def _plan(self, one: _Measured) -> str:
         query = sql_files.query("explain_benchmark_pattern")
-        return cast(str, await self.connection.fetchval(query, one.statement, self.inputs.model_dump_json()))
+        return cast("str", await self.connection.fetchval(query, one.statement, self.inputs.model_dump_json()))
 
     async def _blocks(self, one: _Measured) -> int | None:
         """Of the second of two executions, so that nothing is counted that only the first one does."""
-        users = [user for _, user in self.sessions] if one.pattern.test_name == CONCURRENT else self.inputs.user_ids[:1]
+        asked = [self.inputs]
+        if one.pattern.test_name == CONCURRENT:
+            asked = [self.inputs.model_copy(update={"user_ids": [user]}) for _, user in self.sessions]
         total = 0
-        for user in users or [None]:
-            inputs = self.inputs.model_copy(update={"user_ids": [user] if user else []}).model_dump_json()
-            values = (one.statement, one.pattern.writes, inputs)
+        for inputs in asked:
+            values = (one.statement, one.pattern.writes, inputs.model_dump_json())
             for _ in range(2):
                 blocks = await self.connection.fetchval(sql_files.query("count_benchmark_blocks"), *values)
             if blocks is None:
@@ -276,7 +263,8 @@ class _Bench:
             statement, parameters = bind(one.statement, self.inputs)
             elapsed, rows = await _timed(await self._prepare(self.connection, statement), parameters)
             started = perf_counter()
-            await self.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")  # what triggers defer to the commit counts, too
+            # What triggers defer to the commit counts, too.
+            await self.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
             return elapsed + 1000 * (perf_counter() - started), rows
         finally:
             await transaction.rollback()
@@ -306,27 +294,3 @@ def _timing(one: _Measured) -> PatternTiming:
         skipped=one.skipped,
         note=one.pattern.note,
     )
-
-
-def _details(run: BenchmarkRun, timing: PatternTiming, position: int) -> str:
-    common: dict[str, Any] = {
-        "method": "client",
-        "database": run.database_name,
-        "server_version": run.server_version,
-        "settings": run.settings,
-        "campaigns": run.campaigns,
-        "domains": run.domains,
-        "inputs": run.inputs.model_dump(mode="json") if run.inputs else None,
-        "environment": run.environment,
-        "position": position,
-    }
-    own = timing.model_dump(include={"note", "times_ms", "plan", "skipped", "answer"}, exclude_none=True)
-    if timing.name == STATISTICS:
-        own["statistics"] = run.statistics
-    return json.dumps(common | own)
-
-
-def _plain(value: Any) -> Any:
-    (normal,) = normalise([value])
-    return normal
-

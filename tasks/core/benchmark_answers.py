@@ -89,5 +89,6 @@ def first_difference(legacy: list[tuple[object, ...]], phases: list[tuple[object
         before = legacy[number] if number < len(legacy) else "no row"
         after = phases[number] if number < len(phases) else "no row"
         if before != after:
-            return f"row {number + 1} of {len(legacy)} and {len(phases)}: the legacy form says {before}, the phases form {after}"
+            where = f"row {number + 1} of {len(legacy)} and {len(phases)}"
+            return f"{where}: the legacy form says {before}, the phases form {after}"
     return "no row differs"

@@ -1,6 +1,6 @@
-"""What the campaign tables are made of, how legacy values map, and which names in the database belong to this migration.
+"""What the campaign tables are made of, how legacy values map, and which names in the database are this migration's.
 
-The mapping also stands in SQL, where the data is changed; a test keeps the two alike. Names are read from the SQL files.
+The mapping also stands in SQL, where the data is changed; a test keeps the two alike. Names are read from the files.
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ PHASES_COLUMNS: Mapping[str, str] = {
     "dns_validated_domains": "bigint",
     "http_validated_domains": "bigint",
 }
+PHASE_VALUES: Mapping[str, tuple[str, ...]] = {"current_phase": PHASES, "phase_status": PHASE_STATUSES}
 
 # The rules of the phases columns, as `plain_check` reduces them.
 OUR_CHECKS: Mapping[str, str] = {
@@ -104,7 +105,8 @@ _COMPOSED_TABLES = (
 _COMPOSED_FUNCTIONS = ("campaigns_keep_row", "migration_keep_legacy_values")
 _RELATION = re.compile(r"CREATE (?:TABLE IF NOT EXISTS|OR REPLACE VIEW) (?:%\d\$I\.)?(?P<name>\w+)")
 _FUNCTION = re.compile(
-    r"CREATE OR REPLACE FUNCTION (?P<name>\w+)\((?:(?!CREATE OR REPLACE).)*?AS (?P<tag>\$\w*\$)(?P<body>.*?)(?P=tag)", re.DOTALL
+    r"CREATE OR REPLACE FUNCTION (?P<name>\w+)\((?:(?!CREATE OR REPLACE).)*?AS (?P<tag>\$\w*\$)(?P<body>.*?)(?P=tag)",
+    re.DOTALL,
 )
 _TRIGGER = re.compile(r"CREATE (?:CONSTRAINT )?TRIGGER (?P<name>\w+)")
 _LITERAL = re.compile(r"'((?:[^']|'')*)'")
@@ -147,7 +149,7 @@ def index_definitions_query() -> str:
 
 
 def plain_check(definition: str) -> str:
-    """A check constraint without what PostgreSQL adds when it prints one: casts, brackets, blanks, the order of a list."""
+    """A check constraint without what PostgreSQL adds when it prints one: casts, brackets, blanks, order of a list."""
     literals = sorted(_LITERAL.findall(definition))
     text = re.sub(r"^CHECK|NOT VALID$", "", _CAST.sub("", definition))
     listed = re.search(r"ARRAY\[|\bIN \(", text) is not None

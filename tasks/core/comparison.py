@@ -34,7 +34,8 @@ def compare(before: BenchmarkRun, after: BenchmarkRun, target: float, *, seed: i
     if not timed:
         raise errors.NotComparable(differences=f"no pattern was timed {FEWEST_TIMES} times in both")
     improvements = [improvement(one.times_ms, other.times_ms, target=target, seed=seed) for one, other in timed]
-    judged = dict(zip((one.name for one, _ in timed), zip(improvements, verdicts(improvements), strict=True), strict=True))
+    names = [one.name for one, _ in timed]
+    judged = dict(zip(names, zip(improvements, verdicts(improvements), strict=True), strict=True))
     return Comparison(
         headline=_headline(timed, improvements, target, seed),
         patterns=[_compared(one, other, judged.get(one.name)) for one, other in pairs],
@@ -102,9 +103,7 @@ def _compared(one: PatternTiming, other: PatternTiming, judged: tuple[Improvemen
     )
 
 
-def _notes(
-    before: BenchmarkRun, after: BenchmarkRun, pairs: list[tuple[PatternTiming, PatternTiming]]
-) -> list[str]:
+def _notes(before: BenchmarkRun, after: BenchmarkRun, pairs: list[tuple[PatternTiming, PatternTiming]]) -> list[str]:
     notes = []
     for name, one, other in (
         ("campaigns", before.campaigns, after.campaigns),
@@ -124,12 +123,12 @@ def _notes(
     ]
     tables_before = {row["table_name"]: row for row in before.statistics}
     for row in after.statistics:
-        one = tables_before.get(row["table_name"], {})
-        visible = [float(side.get("all_visible_percent") or 0) for side in (one, row)]
-        if one and abs(visible[0] - visible[1]) > VISIBILITY_TOLERANCE:
+        earlier = tables_before.get(row["table_name"], {})
+        visible = [float(side.get("all_visible_percent") or 0) for side in (earlier, row)]
+        if earlier and abs(visible[0] - visible[1]) > VISIBILITY_TOLERANCE:
             notes.append(
-                f"{row['table_name']} was not in the same state of maintenance: {visible[0]:.0f}% of its pages were all-visible "
-                f"before, {visible[1]:.0f}% after. Index-only scans depend on it; VACUUM before measuring."
+                f"{row['table_name']} was not in the same state of maintenance: {visible[0]:.0f}% of its pages were "
+                f"all-visible before, {visible[1]:.0f}% after. Index-only scans depend on it; VACUUM before measuring."
             )
         if row.get("last_analyze") is None:
             notes.append(f"{row['table_name']} has no statistics: run ANALYZE before measuring.")
@@ -164,10 +163,14 @@ def sentence(headline: Headline) -> str:
         "inconclusive": f"Whether the target of {headline.target_percent:g}% is met is open: measure more rounds",
     }[headline.verdict]
     return (
-        f"Queries are {headline.improvement_percent:.1f}% faster (95% interval {headline.low:.1f}% to {headline.high:.1f}%; "
-        f"geometric mean of the patterns). {words}. Total time {headline.total_time_improvement_percent:+.1f}%, "
-        f"least gain: {headline.worst_pattern}."
+        f"Queries take {_less(headline.improvement_percent)} time (95% interval of the improvement {headline.low:.1f}% "
+        f"to {headline.high:.1f}%; geometric mean of the patterns). {words}. In total they take "
+        f"{_less(headline.total_time_improvement_percent)} time; the least gain has {headline.worst_pattern}."
     )
+
+
+def _less(percent: float) -> str:
+    return f"{percent:.1f}% less" if percent >= 0 else f"{-percent:.1f}% more"
 
 
 def as_markdown(comparison: Comparison) -> str:
@@ -175,7 +178,7 @@ def as_markdown(comparison: Comparison) -> str:
     lines = [
         f"**{sentence(comparison.headline)}**",
         "",
-        "| pattern | category | before (ms) | after (ms) | improvement | 95% interval | verdict | blocks before | blocks after |",
+        "| pattern | category | before (ms) | after (ms) | improvement | 95% interval | verdict | blocks | after |",
         "|---|---|---:|---:|---:|---:|---|---:|---:|",
     ]
     for one in comparison.patterns:

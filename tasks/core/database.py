@@ -173,10 +173,11 @@ async def connect(
 
 
 async def _open(database: Database, purpose: str, settings: Mapping[str, str]) -> Connection:
-    reach = {"host": database.host, "port": database.port}
+    reach: dict[str, Any] = {"host": database.host, "port": database.port}
     try:
         return await asyncpg.connect(
-            **reach,
+            host=database.host,
+            port=database.port,
             database=database.database,
             user=database.user,
             password=database.password.get_secret_value() if database.password else None,
@@ -197,7 +198,7 @@ async def _open(database: Database, purpose: str, settings: Mapping[str, str]) -
         raise errors.ServerUnreachable(**reach, reason=str(error) or type(error).__name__) from error
 
 
-def _tls(database: Database) -> ssl.SSLContext | str:
+def _tls(database: Database) -> ssl.SSLContext | TlsMode:
     if database.tls_root_certificate is None or database.tls_mode in {"disable", "prefer", "require"}:
         return database.tls_mode
     context = ssl.create_default_context(cafile=str(database.tls_root_certificate))

@@ -178,3 +178,18 @@ class NotMigrated(MigrationToolError):
     flows.migrate first."""
 
     exit_code = 4
+
+
+class PausedTooLong(MigrationToolError):
+    """The transform has paused for {seconds:.0f} s and gives up: {reason}. What is filled stays filled; mend the cause,
+    or raise --pace.pause-limit-seconds, and run again: it goes on from there."""
+
+    exit_code = 5
+
+
+class LegacyStatementsSeen(MigrationToolError):
+    """{count} statement(s) that name legacy columns were run in the last {hours:g} h, by pg_stat_statements: {examples}.
+    They will fail once the columns are gone. Move the application over (both models are live and in step), or say
+    --accept-legacy-statements."""
+
+    exit_code = 5

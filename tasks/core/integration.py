@@ -23,7 +23,9 @@ async def run_integration_test(database: Database, schema: str, run_id: str) -> 
     Raises:
         StepFailed: if the script itself could not run, for instance because the schema has no campaign tables.
     """
-    async with connect(database, schema=schema, purpose="integration test", settings=scripts.SESSION_LIMITS) as connection:
+    async with connect(
+        database, schema=schema, purpose="integration test", settings=scripts.SESSION_LIMITS
+    ) as connection:
         done = await scripts.run_script(connection, SCRIPT, run_id=run_id)
         rows = await scripts.read_results(connection, "read_integration_report", done, run_id)
     return [

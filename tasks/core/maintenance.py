@@ -1,4 +1,4 @@
-"""The weekly maintenance: fresh statistics, indexes looked over, invalid ones rebuilt CONCURRENTLY if that is asked for."""
+"""The weekly maintenance: fresh statistics, indexes looked over, invalid ones rebuilt CONCURRENTLY where asked for."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ class MaintenanceAction(Model):
     """What was found or done: an index, or for ANALYZE a table."""
 
     index_name: str
-    action: str  # kept, unused, missing, different, invalid, analyzed, not analyzed; rebuilt, dropped, failed, left alone
+    action: (
+        str  # found: kept, unused, missing, different, invalid, analyzed; done: rebuilt, dropped, failed, left alone
+    )
     details: str
 
 
@@ -54,9 +56,7 @@ class MaintenanceReport(Model):
         return " ".join(parts)
 
 
-async def maintain(
-    database: Database, schema: str, *, rebuild_invalid: bool, limits: LockLimits
-) -> MaintenanceReport:
+async def maintain(database: Database, schema: str, *, rebuild_invalid: bool, limits: LockLimits) -> MaintenanceReport:
     """Run maintain_phases_indexes() and look for invalid indexes of the core tables and their partitions.
 
     CONCURRENTLY waits without a lock timeout, since giving up would leave one more invalid index; the statement timeout
@@ -70,12 +70,15 @@ async def maintain(
         StepFailed: if that function could not run.
     """
     started = time.monotonic()
-    async with connect(database, schema=schema, purpose="maintenance") as connection:
-        await locks.set_limits(connection, limits)
+    # ANALYZE may wait longer for its lock than DDL may: whoever writes does not queue behind it.
+    bounds = scripts.SESSION_LIMITS | {"statement_timeout": f"{limits.statement_timeout_seconds:.0f}s"}
+    async with connect(database, schema=schema, purpose="maintenance", settings=bounds) as connection:
         try:
             found = [MaintenanceAction(**row) for row in await connection.fetch(sql_files.query("maintain_indexes"))]
         except asyncpg.UndefinedFunctionError as error:
-            raise errors.NotMigrated(name="maintain_phases_indexes()", database=database.database, schema=schema) from error
+            raise errors.NotMigrated(
+                name="maintain_phases_indexes()", database=database.database, schema=schema
+            ) from error
         except asyncpg.PostgresError as error:
             raise scripts.failed("maintain_phases_indexes()", error) from error
         invalid = await _list_invalid(connection)
@@ -104,17 +107,23 @@ async def _list_invalid(connection: Connection) -> list[asyncpg.Record]:
 async def _mend(connection: Connection, index: asyncpg.Record) -> MaintenanceAction:
     name: str = index["index_name"]
     if index["building"]:
-        return MaintenanceAction(index_name=name, action="left alone", details="another session is building an index there")
+        return MaintenanceAction(
+            index_name=name, action="left alone", details="another session is building an index there"
+        )
     if index["partitioned"]:
         return MaintenanceAction(
-            index_name=name, action="left alone", details="it becomes valid when every partition has its part of it attached"
+            index_name=name,
+            action="left alone",
+            details="it becomes valid when every partition has its part of it attached",
         )
     log.info("%s", index["remedy"])
     try:
         await connection.execute(index["remedy"])
     except asyncpg.PostgresError as error:
         log.warning("%s failed: %s", index["remedy"], error)
-        return MaintenanceAction(index_name=name, action="failed", details=f"{index['remedy']}: {error} ({error.sqlstate})")
+        return MaintenanceAction(
+            index_name=name, action="failed", details=f"{index['remedy']}: {error} ({error.sqlstate})"
+        )
     return MaintenanceAction(
         index_name=name, action="dropped" if index["leftover"] else "rebuilt", details=index["remedy"]
     )

@@ -1,4 +1,4 @@
-"""What a run leaves behind: report.json for programs, report.html for people, tables as CSV, a table for the terminal."""
+"""What a run leaves behind: report.json for programs, report.html for people, tables as CSV and for the terminal."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ __all__ = [
 ]  # fmt: skip
 
 ROOM_BYTES = 16 * 2**20  # reports are well below this; less free space than it means the disk is full
+BACKUP_KEYS = {"directory", "format", "bytes", "seconds", "restore_checked"}
 STYLES = {"met": "green", "not_met": "red", "inconclusive": "yellow"}
 MARKS = {"PASS": "x", "WARN": " ", "FAIL": " ", "SKIPPED": " "}
 
@@ -50,8 +51,8 @@ def check_report_directory(path: Path) -> None:
 def write_reports(report: RunReport, directory: Path) -> dict[str, Path]:
     """Write all files of a report; each appears whole or not at all, and earlier ones are replaced.
 
-    :returns: the files by what they are: `html`, `json`, and `comparison`, `validation`, `integration`, `census` (CSV) as
-        far as there is something to say.
+    :returns: the files by what they are: `html`, `json`, and `comparison`, `validation`, `integration`, `census` (CSV)
+        as far as there is something to say.
     :raises DirectoryUnusable: if they cannot be written.
     """
     tables = {
@@ -83,7 +84,6 @@ def public(report: RunReport) -> dict[str, Any]:
     """
     backup, transform, preflight = report.backup, report.transform, report.preflight
     seen = report.after or report.before
-    exclusive = [lock for lock in report.locks if lock.mode.upper().replace("_", " ").endswith("EXCLUSIVE")]
     longest: dict[str, float] = {}
     for lock in report.locks:
         longest[lock.statement] = max(lock.held_ms, longest.get(lock.statement, 0.0))
@@ -111,10 +111,10 @@ def public(report: RunReport) -> dict[str, Any]:
             "census": [_plain(row) for row in preflight.census] if preflight else [],
         },
         "plan": [_plain(statement) for statement in report.plan],
-        "backup": _plain(backup, include={"directory", "format", "bytes", "seconds", "restore_checked"}) if backup else None,
+        "backup": _plain(backup, include=BACKUP_KEYS) if backup else None,
         "transform": _plain(transform) if transform else None,
         "locks": {
-            "longest_exclusive_ms": max((lock.held_ms for lock in exclusive), default=0.0),
+            "longest_exclusive_ms": max(longest.values(), default=0.0),
             "by_statement": longest,
             "holds": [_plain(lock) for lock in report.locks],
         },
@@ -135,7 +135,7 @@ def terminal_table(comparison: Comparison) -> Table:
     """The comparison for a terminal of 100 columns."""
     headline = comparison.headline
     table = Table(title="Before and after", caption=comparisons.sentence(headline), caption_justify="left")
-    table.add_column("pattern", overflow="fold")
+    table.add_column("pattern", no_wrap=True)
     for name in ("before (ms)", "after (ms)", "improvement", "95% interval"):
         table.add_column(name, justify="right")
     table.add_column("verdict")
@@ -181,7 +181,8 @@ def summary_markdown(report: RunReport) -> str:
     lines += [f"- {name.replace('_', ' ')}: {value}" for name, value in report.extra.items() if isinstance(value, str)]
     if report.sql_files:
         lines += ["", "<details><summary>SHA-256 of the SQL files</summary>", ""]
-        lines += [f"- `{digest[:16]}` {path}" for path, digest in report.sql_files.items() if not path.startswith("queries/")]
+        named = {path: digest for path, digest in report.sql_files.items() if not path.startswith("queries/")}
+        lines += [f"- `{digest[:16]}` {path}" for path, digest in named.items()]
         lines += ["", "</details>"]
     return "\n".join(lines) + "\n"
 
@@ -241,7 +242,7 @@ def _cell(text: str) -> str:
 def _make_directory(path: Path) -> None:
     for directory in [*reversed(path.parents), path]:
         if not directory.exists():
-            directory.mkdir(mode=0o700)
+            directory.mkdir(mode=0o700, exist_ok=True)
     if not path.is_dir():
         raise NotADirectoryError(20, "it is not a directory", str(path))
 

@@ -9,6 +9,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -25,7 +26,7 @@ BEFORE = "#d97706"
 AFTER = "#0d9488"
 WIDTH_INCHES = 5.2
 ROW_INCHES = 0.44
-STYLE = {
+STYLE: Any = {  # its stubs know each key; ours is an ordinary dictionary
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 9.5,
@@ -65,12 +66,11 @@ def times_chart(before: BenchmarkRun, after: BenchmarkRun) -> Chart | None:
     if not pairs:
         return None
     text = "; ".join(
-        f"{one.name} {_figure(float(np.median(one.times_ms)))} ms before, {_figure(float(np.median(other.times_ms)))} ms after"
-        for one, other in pairs
+        f"{one.name} {_figure(_median(one))} ms before, {_figure(_median(other))} ms after" for one, other in pairs
     )
     figure, axes = _canvas(len(pairs))
     for row, (one, other) in enumerate(pairs):
-        medians = [float(np.median(side.times_ms)) for side in (one, other)]
+        medians = [_median(one), _median(other)]
         axes.plot(medians, [row, row], color=GRID, linewidth=1.5, zorder=1)
         for side, colour, median in ((one, BEFORE, medians[0]), (other, AFTER, medians[1])):
             low, high = np.percentile(side.times_ms, [25, 75])
@@ -85,7 +85,8 @@ def blocks_chart(before: BenchmarkRun, after: BenchmarkRun) -> Chart | None:
 
     :returns: None if blocks were counted for no pattern in both runs.
     """
-    counted = [(one.name, one.blocks, other.blocks) for one, other in _pairs(before, after) if one.blocks and other.blocks]
+    pairs = _pairs(before, after)
+    counted = [(one.name, one.blocks, other.blocks) for one, other in pairs if one.blocks and other.blocks]
     if not counted:
         return None
     text = "; ".join(f"{name} {one:,} blocks before, {other:,} after" for name, one, other in counted)
@@ -117,6 +118,7 @@ def steps_chart(steps: Sequence[StepRecord]) -> Chart | None:
             va="center",
             ha="right" if late else "left",
             fontsize=8.5,
+            color=INK,
         )
         began += step.seconds
     axes.set_xlim(0, whole)
@@ -134,7 +136,7 @@ def locks_chart(locks: Sequence[LockHold]) -> Chart | None:
     figure, axes = _canvas(len(held))
     for row, lock in enumerate(held):
         axes.barh(row, lock.held_ms, height=0.5, color=BEFORE if "EXCLUSIVE" in lock.mode.upper() else AFTER)
-        axes.text(0, row - 0.42, f"{lock.held_ms:.1f} ms, {lock.mode}", fontsize=8.5, va="bottom")
+        axes.text(0, row - 0.42, f"{lock.held_ms:.1f} ms, {lock.mode}", fontsize=8.5, va="bottom", color=INK)
     _rows(axes, [_shortened(lock.statement) for lock in held])
     axes.set_xlabel("ms that the lock was held")
     return Chart("Locks", _svg(figure, "locks", text), text)
@@ -143,6 +145,10 @@ def locks_chart(locks: Sequence[LockHold]) -> Chart | None:
 def _pairs(before: BenchmarkRun, after: BenchmarkRun) -> list[tuple[PatternTiming, PatternTiming]]:
     others = {pattern.name: pattern for pattern in after.patterns}
     return [(one, others[one.name]) for one in before.patterns if one.name in others]
+
+
+def _median(pattern: PatternTiming) -> float:
+    return float(np.median(pattern.times_ms))
 
 
 def _canvas(rows: int) -> tuple[Figure, Axes]:

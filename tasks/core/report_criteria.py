@@ -108,16 +108,16 @@ def _worst(checks: Sequence[CheckResult]) -> CheckStatus:
 
 
 def _target(report: RunReport) -> SuccessCriterion:
+    text = "improvement in query performance achieved"
     if report.comparison is None:
-        return _line(PERFORMANCE, "40% improvement in query performance achieved", "SKIPPED", "nothing was compared in this run")
+        return _line(PERFORMANCE, f"40% {text}", "SKIPPED", "nothing was compared in this run")
     headline = report.comparison.headline
     evidence = (
         f"{headline.improvement_percent:.1f}%, 95% interval {headline.low:.1f}% to {headline.high:.1f}%: "
         f"{headline.verdict.replace('_', ' ')}"
     )
-    text = f"{headline.target_percent:g}% improvement in query performance achieved"
     status: dict[str, CheckStatus] = {"met": "PASS", "inconclusive": "WARN", "not_met": "FAIL"}
-    return _line(PERFORMANCE, text, status[headline.verdict], evidence)
+    return _line(PERFORMANCE, f"{headline.target_percent:g}% {text}", status[headline.verdict], evidence)
 
 
 def _bulk(report: RunReport) -> SuccessCriterion:
@@ -144,10 +144,10 @@ def _all_checks(report: RunReport) -> SuccessCriterion:
     text = "All validation tests pass"
     if not report.validation:
         return _line(INTEGRITY, text, "SKIPPED", "no validation in this run")
-    counts = {status: sum(one.status == status for one in report.validation) for status in ("PASS", "WARN", "FAIL", "SKIPPED")}
+    order: tuple[CheckStatus, ...] = ("FAIL", "WARN", "PASS", "SKIPPED")
+    counts = {status: sum(one.status == status for one in report.validation) for status in order}
     evidence = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-    status: CheckStatus = "FAIL" if counts["FAIL"] else "WARN" if counts["WARN"] else "PASS" if counts["PASS"] else "SKIPPED"
-    return _line(INTEGRITY, text, status, evidence)
+    return _line(INTEGRITY, text, next(status for status in order if counts[status]), evidence)
 
 
 def _way_back(report: RunReport) -> SuccessCriterion:
@@ -158,7 +158,8 @@ def _way_back(report: RunReport) -> SuccessCriterion:
     recorded = next((check for check in report.validation if check.name == "saved_objects_recorded"), None)
     if recorded is None:
         return _line(ROLLBACK, text, "SKIPPED", "whether what was dropped is recorded was not checked in this run")
-    return _line(ROLLBACK, text, recorded.status, f"both down migrations, rollback-data.sql; saved_objects_recorded {recorded.status}")
+    evidence = f"both down migrations, rollback-data.sql; saved_objects_recorded {recorded.status}"
+    return _line(ROLLBACK, text, recorded.status, evidence)
 
 
 def _rehearsed(report: RunReport) -> SuccessCriterion:
@@ -166,10 +167,10 @@ def _rehearsed(report: RunReport) -> SuccessCriterion:
     if report.outcome is Outcome.ROLLED_BACK:
         return _line(ROLLBACK, text, "PASS", "this run went back, and its report says what was compared")
     if report.backup is not None and report.backup.restore_checked:
-        return _line(
-            ROLLBACK, text, "WARN", "the dump was restored and compared; the down migrations were not rehearsed in this run"
-        )
-    return _line(ROLLBACK, text, "SKIPPED", "not rehearsed in this run: try restore_check, and flows.rollback on a copy")
+        evidence = "the dump was restored and compared; the down migrations were not rehearsed in this run"
+        return _line(ROLLBACK, text, "WARN", evidence)
+    evidence = "not rehearsed in this run: try restore_check, and flows.rollback on a copy"
+    return _line(ROLLBACK, text, "SKIPPED", evidence)
 
 
 def _line(group: str, text: str, status: CheckStatus, evidence: str) -> SuccessCriterion:

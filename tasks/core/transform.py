@@ -11,6 +11,7 @@ import asyncpg
 from tasks.core import errors, locks, run, sql_files, toolkit
 from tasks.core.database import Connection, Database, connect
 from tasks.core.models import LockHold, TransformResult
+from tasks.core.pace import Pacer
 from tasks.core.progress import Progress
 from tasks.core.settings import MigrateParameters
 
@@ -91,9 +92,13 @@ async def _fill(
     size, after, done, batches, longest = FIRST_BATCH, None, 0, 0, 0.0
     deadline: float | None = None
     await locks.set_limits(connection, parameters.locks)
+    pacer = Pacer(connection, parameters.pace, progress)
     while True:
+        await pacer.wait_for_others()
         began = time.monotonic()
         async with connection.transaction():
+            # A batch that a crash of the server takes with it is simply filled again.
+            await connection.execute("SET LOCAL synchronous_commit = off")
             row = await connection.fetchrow(
                 "SELECT last_id, filled FROM migration_fill_batch($1, $2, $3)", after, size, parameters.prefer or ""
             )

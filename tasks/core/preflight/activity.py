@@ -1,0 +1,165 @@
+"""What else goes on around the tables: triggers, old transactions, replicas, vacuums, publications, earlier runs."""
+
+from __future__ import annotations
+
+from tasks.core import catalog, run
+from tasks.core.models import State
+from tasks.core.preflight.subject import Record, Subject, counted, listed
+
+OLD_TRANSACTION_SECONDS = 60.0
+LAG_SECONDS, LAG_BYTES = 30.0, 64 * 1024 * 1024
+# pg_trigger.tgtype
+ROW, BEFORE, INSERT, UPDATE = 1, 2, 4, 16
+MEGABYTE = 1024 * 1024
+
+
+async def check_triggers(subject: Subject) -> None:
+    """Triggers of the application that our updates set off, and those that would have the last word over ours."""
+    fired: list[str] = []
+    for row in await subject.fetch("list_triggers", [subject.campaigns_oid]):
+        if row["function_name"] in catalog.our_functions() or row["enabled"] not in "OA":
+            continue
+        if row["is_after_sync"] and row["bits"] & ROW and row["bits"] & BEFORE and row["bits"] & (INSERT | UPDATE):
+            subject.block(
+                "trigger-comes-last",
+                f"trigger {row['name']} on campaigns fires after {catalog.SYNC_TRIGGER} and could undo its work",
+                "Rename it (ALTER TRIGGER ... RENAME TO): triggers fire in the order of their names.",
+                [row["name"]],
+            )
+        elif _is_set_off(row):
+            fired.append(row["name"])
+    if fired:
+        subject.warn(
+            "application-triggers",
+            f"our updates of campaigns will fire {counted(len(fired), 'trigger')}: {listed(fired)}",
+            "They see each campaign once more; what they write into the row itself is put back.",
+            fired,
+        )
+
+
+def _is_set_off(row: Record) -> bool:
+    watched = set(row["columns"])
+    written = {*catalog.PHASES_COLUMNS, *catalog.LEGACY_COLUMNS}
+    return bool(row["bits"] & UPDATE) and (not watched or bool(watched & written))
+
+
+async def check_invalid_indexes(subject: Subject) -> None:
+    """Indexes that a build left behind."""
+    for row in await subject.fetch("find_invalid_indexes", subject.oids):
+        subject.warn(
+            "invalid-index",
+            f"index {row['description']} is invalid: it takes writes and serves no query",
+            f"DROP INDEX CONCURRENTLY {row['description']}, or REINDEX INDEX CONCURRENTLY.",
+            [row["name"]],
+        )
+
+
+async def check_transactions(subject: Subject) -> None:
+    """Old transactions, prepared ones, and vacuums that do not give way."""
+    for row in await subject.fetch("find_old_transactions", OLD_TRANSACTION_SECONDS):
+        subject.warn(
+            "long-transaction",
+            f"{row['description']} has had a transaction open for {row['seconds']:,.0f} s: {row['query']}",
+            "Index builds wait for it to end, and our locks wait for its locks.",
+            [row["description"]],
+        )
+    for row in await subject.fetch("find_prepared_transactions", subject.oids):
+        note = subject.block if row["holds_locks"] else subject.warn
+        locks = "holds locks on the campaign tables" if row["holds_locks"] else "is open; index builds wait for it"
+        note(
+            "prepared-transaction",
+            f"prepared transaction {row['description']}, {locks}",
+            "COMMIT PREPARED or ROLLBACK PREPARED.",
+            [row["description"]],
+        )
+    for row in await subject.fetch("find_wraparound_vacuums", subject.oids):
+        subject.block(
+            "wraparound-vacuum",
+            f"a vacuum against transaction id wraparound is at work on {row['table_name']} (pid {row['pid']})",
+            "Wait until it is done: it does not give way to our locks.",
+            [row["table_name"]],
+        )
+
+
+async def check_replication(subject: Subject) -> None:
+    """Replicas and their lag, publications, and subscriptions into the tables."""
+    if not subject.session["is_standby"]:
+        replicas = await subject.fetch("list_replicas")
+        if replicas:
+            late = [r for r in replicas if (r["lag_bytes"] or 0) > LAG_BYTES or (r["lag_seconds"] or 0) > LAG_SECONDS]
+            text = "; ".join(_describe_replica(row) for row in replicas)
+            subject.warn(
+                "replica-lag" if late else "replicas",
+                f"{counted(len(replicas), 'replica')} will get all that we write: {text}",
+                "Let them catch up first." if late else "Watch their lag while this runs.",
+                [row["name"] for row in replicas],
+            )
+    for row in await subject.fetch("find_subscriptions", subject.oids):
+        subject.block(
+            "subscription",
+            f"subscription {row['subscription']} writes into {row['table_name']}, unseen by the metrics' triggers",
+            "Migrate the publishing side, or end the subscription first.",
+            [row["subscription"]],
+        )
+    for row in await subject.fetch("find_publications", subject.oids):
+        subject.warn(
+            "publication",
+            f"publication {row['publication']} carries {row['tables']}: subscribers need the phases columns, too",
+            "Add them there before this runs; the legacy columns may go there afterwards.",
+            [row["publication"]],
+        )
+
+
+def _describe_replica(row: Record) -> str:
+    if row["lag_bytes"] is None:
+        return f"{row['name']} (lag unknown)"
+    seconds = f", {row['lag_seconds']:.1f} s" if row["lag_seconds"] is not None else ""
+    return f"{row['name']} ({row['sync_state']}, {row['lag_bytes'] / MEGABYTE:.1f} MiB{seconds} behind)"
+
+
+async def check_earlier_runs(subject: Subject) -> None:
+    """What an earlier run left, and whether another one is at work."""
+    holder = await subject.fetch_one("find_lock_holder", run.lock_key(subject.schema))
+    if holder is not None:
+        subject.warn(
+            "another-run",
+            f"another run is at work: session {holder['pid']} of {holder['usename']} ({holder['application_name']})",
+            "Wait for it: apply refuses while it goes on.",
+        )
+    ledger = await subject.fetch("list_relations_named", subject.schema, ["migration_runs"])
+    latest = None
+    if any(row["comment"].startswith(catalog.MARK) for row in ledger) and await _may_read_runs(subject):
+        latest = await subject.fetch_one("find_latest_run")
+    ended = "" if latest is None else (
+        f" by run {latest['run_id']} ({latest['flow_name']}, {latest['started_at']:%Y-%m-%d %H:%M %Z},"
+        f" {latest['outcome']})"
+    )  # fmt: skip
+    if subject.state is State.DUAL:
+        subject.warn(
+            "earlier-run",
+            f"both models are live, left so{ended or ' by an earlier run'}",
+            "This run will go on from there.",
+        )
+    elif subject.state is State.CONTRACTED:
+        subject.warn(
+            "earlier-run",
+            f"the legacy columns are gone, 000036 is not complete; left so{ended or ' by an earlier run'}",
+            "This run will go on from there.",
+        )
+        if not await subject.fetch("list_relations_named", subject.schema, ["migration_saved_objects"]):
+            subject.block(
+                "foreign-contract",
+                "campaigns has phases columns and no legacy columns, but 000035 has left no record here",
+                "The legacy columns were removed another way: there is nothing that this migration could go on from.",
+            )
+    for row in await subject.fetch("find_scratch_databases"):
+        subject.warn(
+            "scratch-database",
+            f"database {row[0]} is left over from a restore check that was interrupted",
+            f'DROP DATABASE "{row[0]}".',
+            [row[0]],
+        )
+
+
+async def _may_read_runs(subject: Subject) -> bool:
+    return bool(await subject.connection.fetchval("SELECT has_table_privilege('migration_runs', 'SELECT')"))

@@ -1,0 +1,144 @@
+"""The order of the checks, and the report that comes of them. Nothing here changes anything."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from tasks.core import errors, sql_files
+from tasks.core.database import Database, connect
+from tasks.core.models import PreflightReport, State
+from tasks.core.preflight import activity, collisions, data, dependents, server, surroundings, tables
+from tasks.core.preflight.subject import Subject, listed
+from tasks.core.settings import MigrateParameters
+from tasks.core.state import read_state
+
+LOCK_SECONDS, STATEMENT_SECONDS = 10, 300
+SHOWN_IN_SUMMARY = 5
+# What PostgreSQL prints must not depend on the role's own settings.
+SETTINGS = {
+    "lock_timeout": f"{LOCK_SECONDS}s",
+    "statement_timeout": f"{STATEMENT_SECONDS}s",
+    "idle_in_transaction_session_timeout": "0",
+    "quote_all_identifiers": "off",
+}
+
+
+async def run_preflight(database: Database, parameters: MigrateParameters, *, for_apply: bool) -> PreflightReport:
+    """Look at everything that could stop or harm the migration, in one read-only transaction.
+
+    Args:
+        for_apply: whether this machine will apply: then what it lacks (pg_dump, room) is a blocker, else a warning.
+
+    Raises:
+        ServerUnreachable, LoginRefused, DatabaseMissing: there is no database to look at.
+        LockNotGranted: somebody holds a table exclusively, so that it cannot even be read.
+        StepFailed: the server refused one of the questions.
+    """
+    async with connect(database, schema=parameters.schema_name, purpose="preflight", settings=SETTINGS) as connection:
+        try:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                session = await connection.fetchrow(sql_files.query("describe_session"), parameters.schema_name)
+                assert session is not None
+                subject = Subject(connection, database, parameters, session, for_apply)
+                await _look(subject)
+        except asyncpg.LockNotAvailableError as error:
+            raise errors.LockNotGranted(
+                statement="Reading the campaign tables",
+                seconds=LOCK_SECONDS,
+                attempts=1,
+                lock_timeout_ms=LOCK_SECONDS * 1000,
+                blockers=await _who_holds(database, parameters),
+            ) from error
+        except asyncpg.PostgresError as error:
+            raise errors.StepFailed(
+                step="preflight", sqlstate=error.sqlstate, reason=str(error), remedy="Nothing was changed."
+            ) from error
+    return _report(subject)
+
+
+async def _look(subject: Subject) -> None:
+    server.check_server(subject)
+    data.check_mappings(subject)
+    major = subject.session["version_number"] // 10_000
+    if not server.OLDEST <= major <= server.NEWEST or not await tables.find_tables(subject):
+        return
+    subject.state = await read_state(subject.connection)
+    if subject.state is State.MIGRATED:
+        await _look_at_migrated(subject)
+        return
+    server.check_rights(subject)
+    tables.check_tables(subject)
+    tables.check_columns(subject)
+    await server.read_version_table(subject)
+    await tables.check_phases_columns(subject)
+    await tables.find_users(subject)
+    if subject.state in {State.LEGACY, State.DUAL}:
+        await dependents.check_dependents(subject)
+        await dependents.check_readers(subject)
+    await collisions.check_names(subject)
+    await activity.check_triggers(subject)
+    await activity.check_invalid_indexes(subject)
+    await activity.check_transactions(subject)
+    await activity.check_replication(subject)
+    await activity.check_earlier_runs(subject)
+    if subject.counts_rows:
+        await _look_at_rows(subject)
+    surroundings.check_clients(subject)
+    await surroundings.check_backup_rights(subject)
+    await surroundings.check_room(subject)
+
+
+async def _look_at_migrated(subject: Subject) -> None:
+    """There is nothing left to do, so nothing is in the way."""
+    await server.read_version_table(subject)
+    await activity.check_invalid_indexes(subject)
+    await tables.find_users(subject)
+    if all(table["is_readable"] for table in subject.tables.values()):
+        await data.count_rows(subject)
+    subject.findings = [finding for finding in subject.findings if finding.severity == "warning"]
+
+
+async def _look_at_rows(subject: Subject) -> None:
+    await data.count_rows(subject)
+    if subject.state is State.CONTRACTED:
+        await data.check_contracted_values(subject)
+    else:
+        await data.take_census(subject)
+    await data.check_users(subject)
+    await data.check_orphans(subject)
+
+
+async def _who_holds(database: Database, parameters: MigrateParameters) -> str:
+    async with connect(database, schema=parameters.schema_name, purpose="preflight") as connection:
+        rows = await connection.fetch(sql_files.query("find_exclusive_lock_holders"), parameters.schema_name)
+    return listed([row["description"] for row in rows]) or "a session that has just ended; try again"
+
+
+def _report(subject: Subject) -> PreflightReport:
+    order = {"blocker": 0, "warning": 1}
+    return PreflightReport(
+        state=subject.state,
+        server_version=subject.session["version"],
+        server_version_num=subject.session["version_number"],
+        schema_name=subject.schema,
+        users_table=subject.users_table,
+        campaigns=subject.campaigns,
+        domains=subject.domains,
+        migration_version=subject.migration_version,
+        migration_dirty=subject.migration_dirty,
+        findings=sorted(subject.findings, key=lambda finding: order[finding.severity]),
+        census=subject.census,
+    )
+
+
+def summary(report: PreflightReport) -> str:
+    """The blockers in one paragraph: each with its rows or objects and what to do."""
+    sentences = []
+    for finding in report.blockers[:SHOWN_IN_SUMMARY]:
+        named = [key for key in finding.keys if key not in finding.message]
+        keys = f" [{listed(named)}]" if named else ""
+        sentences.append(f"{finding.message[:1].upper()}{finding.message[1:]}{keys}. {finding.remedy}")
+    more = len(report.blockers) - SHOWN_IN_SUMMARY
+    if more > 0:
+        sentences.append(f"And {more} more, in the findings.")
+    return " ".join(sentences)

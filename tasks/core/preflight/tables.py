@@ -1,0 +1,194 @@
+"""The two core tables and the users table: are they there, and do they have the shape that this migration knows?"""
+
+from __future__ import annotations
+
+from tasks.core import catalog
+from tasks.core.models import State
+from tasks.core.preflight.subject import Subject, counted, listed
+
+KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table", "p": "a partitioned table"}
+COLUMN_LIMIT, COLUMN_WARNING = 1_590, 1_400
+LONGEST_VALUES = {"current_phase": "http_keyword_validation", "phase_status": "in_progress"}
+AGE_WARNING = 1_900_000_000
+
+
+async def find_tables(subject: Subject) -> bool:
+    """Look for the two tables; without them nothing else can be checked, and False says so."""
+    if subject.session["schema_exists"] and subject.session["schema_usable"]:
+        rows = await subject.fetch("find_core_tables", subject.schema)
+        subject.tables = {row["name"]: row for row in sorted(rows, key=lambda row: str(row["name"]))}
+    elif subject.session["schema_exists"]:
+        return False
+    lacking = [name for name in ("campaigns", "generated_domains") if name not in subject.tables]
+    if lacking:
+        others = [row[0] for row in await subject.fetch("find_campaign_schemas") if row[0] != subject.schema]
+        what = "exists" if subject.session["schema_exists"] else "does not exist"
+        where = (
+            f"schema {subject.schema!r} has no table {' and no table '.join(lacking)}"
+            if subject.session["schema_exists"]
+            else f"its schema {subject.schema!r} {what}"
+        )
+        remedy = f"Both tables are in schema {listed(others)}: name it with --schema." if others else (
+            "Name another database, or the schema that holds campaigns and generated_domains with --schema."
+        )  # fmt: skip
+        subject.block(
+            "not-a-campaign-database",
+            f"{subject.session['database_name']!r} is not a campaign database: {where}",
+            remedy,
+        )
+        return False
+    for name, table in subject.tables.items():
+        subject.columns[name] = {row["name"]: row for row in await subject.fetch("list_columns", table["oid"])}
+    return True
+
+
+def check_tables(subject: Subject) -> None:
+    """Ordinary tables, room for more columns, no inheritance."""
+    for name, table in subject.tables.items():
+        kind = table["kind"]
+        if kind in KINDS and (kind != "p" or name == "campaigns"):
+            subject.block(
+                "table-kind",
+                f"{name} is {KINDS[kind]}",
+                f"This migration needs {name} to be an ordinary table.",
+                [name],
+            )
+            subject.counts_rows = subject.counts_rows and kind == "p"
+        elif kind == "p":
+            subject.warn(
+                "partitioned",
+                f"{name} is partitioned: writes that go to a partition by its own name are not counted as they happen,"
+                " and indexes are built with writers waiting",
+                "Let applications write through the parent; flows.validate recounts.",
+                [name],
+            )
+        elif table["is_in_a_tree"]:
+            note = subject.block if name == "campaigns" else subject.warn
+            note("inheritance", f"{name} is part of an inheritance tree", "Take it out of the tree first.", [name])
+        if name == "campaigns" and table["last_column_number"] >= COLUMN_WARNING:
+            note = subject.block if table["last_column_number"] >= COLUMN_LIMIT else subject.warn
+            note(
+                "column-numbers",
+                f"{name} has used {table['last_column_number']:,} of at most 1,600 column numbers, dropped ones included",
+                "Rebuild the table (CREATE TABLE ... LIKE, copy, rename) before it is migrated.",
+            )
+        if table["transaction_age"] > AGE_WARNING:
+            subject.warn(
+                "transaction-age",
+                f"{name} is {table['transaction_age']:,} transactions old: a vacuum against wraparound will start soon",
+                f"VACUUM (FREEZE) {name} beforehand.",
+            )
+
+
+def check_columns(subject: Subject) -> None:
+    """Every column that this migration reads is there, with a type that it understands."""
+    contracted = subject.state in {State.CONTRACTED, State.MIGRATED}
+    for table, wanted in catalog.REQUIRED_COLUMNS.items():
+        for name, kind in wanted.items():
+            if name in catalog.LEGACY_COLUMNS and contracted:
+                continue
+            if name not in subject.columns[table]:
+                subject.block(
+                    "missing-column",
+                    f"{table} has no column {name} ({kind})",
+                    "Add it, or name the right schema with --schema: this migration reads it.",
+                    [f"{table}.{name}"],
+                )
+                subject.counts_rows = False
+            else:
+                _check_type(subject, table, name, kind)
+    for table, optional in catalog.OPTIONAL_COLUMNS.items():
+        for name, kind in optional.items():
+            if name in subject.columns[table]:
+                _check_type(subject, table, name, kind)
+
+
+def _check_type(subject: Subject, table: str, name: str, kind: catalog.Kind) -> None:
+    column = subject.columns[table][name]
+    fits = column["type"] == "uuid" if kind == "uuid" else column["category"] in catalog.CATEGORIES[kind]
+    if not fits:
+        subject.block(
+            "column-type",
+            f"{table}.{name} is {column['type']}, this migration needs {kind}",
+            "Change its type first.",
+            [f"{table}.{name}"],
+        )
+        subject.counts_rows = False
+    elif name in catalog.LEGACY_COLUMNS and table == "campaigns" and column["is_computed"]:
+        subject.block(
+            "column-computed",
+            f"{table}.{name} is a generated column",
+            "Make it an ordinary one first.",
+            [f"{table}.{name}"],
+        )
+
+
+async def check_phases_columns(subject: Subject) -> None:
+    """Phases columns that are there beforehand: their types, and what their own constraints allow."""
+    for name, wanted in catalog.PHASES_COLUMNS.items():
+        column = subject.columns["campaigns"].get(name)
+        if column is None:
+            continue
+        fits = column["type"] == wanted or (wanted == "text" and column["type"].startswith("character varying"))
+        if not fits or column["is_computed"]:
+            how = f"{column['type']}{', generated' if column['is_computed'] else ''}"
+            subject.block(
+                "phases-column-type",
+                f"campaigns.{name} is {how}, this migration needs {wanted}",
+                f"ALTER TABLE campaigns ALTER COLUMN {name} TYPE {wanted}, or drop the column.",
+                [f"campaigns.{name}"],
+            )
+        elif column["length"] is not None and column["length"] < len(LONGEST_VALUES[name]):
+            subject.block(
+                "phases-column-short",
+                f"campaigns.{name} is {column['type']}, too short for {LONGEST_VALUES[name]!r}",
+                f"ALTER TABLE campaigns ALTER COLUMN {name} TYPE text.",
+                [f"campaigns.{name}"],
+            )
+    if subject.state is State.CONTRACTED and not subject.has_column("phase_status"):
+        subject.block("missing-column", "campaigns has no column phase_status (text)", "Restore it from the backup.")
+    for row in await subject.fetch("list_check_constraints", subject.campaigns_oid):
+        if row["kind"] != "c" or row["name"] in catalog.OUR_CHECKS or list(row["columns"]) not in (
+            ["current_phase"], ["phase_status"],
+        ):  # fmt: skip
+            continue
+        allowed = catalog.allowed_values(row["definition"])
+        values = catalog.PHASE_VALUES[row["columns"][0]]
+        refused = [value for value in values if value not in allowed]
+        if allowed and refused:
+            subject.block(
+                "phases-check",
+                f"constraint {row['name']} of campaigns does not allow {listed(refused)}: {row['definition']}",
+                f"ALTER TABLE campaigns DROP CONSTRAINT {row['name']}: this migration brings one of its own.",
+                [row["name"]],
+            )
+
+
+async def find_users(subject: Subject) -> None:
+    """The table that campaigns.user_id points to."""
+    if not subject.has_column("user_id"):
+        return
+    found = await subject.fetch("find_users_tables", subject.campaigns_oid, subject.schema)
+    names = sorted({row["name"] for row in found})
+    if len(names) > 1:
+        subject.block(
+            "users-table-ambiguous",
+            f"{counted(len(names), 'table')} could hold the users of campaigns.user_id: {listed(names)}",
+            "Add the foreign key from campaigns.user_id to the right one (NOT VALID will do).",
+            names,
+        )
+    elif not names:
+        subject.block(
+            "users-table-missing",
+            "no users table: campaigns.user_id has no foreign key, and there is neither public.users nor auth.users",
+            "Add the foreign key from campaigns.user_id to the table that holds the users.",
+        )
+    elif not found[0]["is_readable"] or found[0]["is_filtered"]:
+        subject.block(
+            "users-table-rights",
+            f"role {subject.session['role_name']} may not read all of {names[0]}",
+            f"GRANT SELECT ON {names[0]} TO {subject.session['role_name']} (and USAGE on its schema).",
+        )
+    else:
+        subject.users = found[0]
+        subject.users_table = names[0]
