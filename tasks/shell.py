@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
+import prefect
 from prefect import State
 from prefect.client.orchestration import get_client
 from prefect.context import get_settings_context, use_profile
@@ -80,7 +81,7 @@ def guarded(begin: Callable[[], int]) -> int:
         COMPLAINTS.print("Interrupted.")
         return INTERRUPTED
     except Exception:  # noqa: BLE001 - the last resort: a crash is shown whole and has an exit code of its own
-        COMPLAINTS.print_exception()
+        COMPLAINTS.print_exception(suppress=[prefect], width=PIPE_WIDTH)
         return CRASHED
 
 

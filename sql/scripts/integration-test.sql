@@ -106,7 +106,9 @@ BEGIN
     EXCEPTION WHEN OTHERS THEN
         got := SQLSTATE;
     END;
-    PERFORM pg_temp.expect(got = code, format('%s was expected to be refused with %s, and the answer is: %s', statement, code, got));
+    PERFORM pg_temp.expect(
+        got = code, format('%s was expected to be refused with %s, and the answer is: %s', statement, code, got)
+    );
 END
 $body$;
 
@@ -130,7 +132,10 @@ BEGIN
                 WHEN template -> a.attname IS NOT NULL THEN template -> a.attname
                 WHEN t.oid = 'uuid'::regtype THEN to_jsonb(gen_random_uuid())
                 WHEN t.typcategory = 'E'
-                    THEN (SELECT to_jsonb(e.enumlabel::text) FROM pg_catalog.pg_enum AS e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder LIMIT 1)
+                    THEN (
+                        SELECT to_jsonb(e.enumlabel::text) FROM pg_catalog.pg_enum AS e
+                        WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder LIMIT 1
+                    )
                 WHEN t.typcategory = 'S' THEN to_jsonb('integration test'::text)
                 WHEN t.typcategory = 'N' THEN to_jsonb(0)
                 WHEN t.typcategory = 'B' THEN to_jsonb(false)
@@ -169,7 +174,9 @@ DECLARE
     made uuid;
 BEGIN
     IF NOT row_values ? 'user_id' THEN
-        row_values := row_values || jsonb_build_object('user_id', (SELECT c.user_id FROM campaigns AS c WHERE c.user_id IS NOT NULL LIMIT 1));
+        row_values := row_values || jsonb_build_object(
+            'user_id', (SELECT c.user_id FROM campaigns AS c WHERE c.user_id IS NOT NULL LIMIT 1)
+        );
     END IF;
     EXECUTE format(
         'INSERT INTO campaigns (%s) SELECT %s FROM jsonb_populate_record(NULL::campaigns, $1) AS r RETURNING id',
@@ -255,7 +262,8 @@ BEGIN
     PERFORM pg_temp.expect(
         stored = counted AND stored = wanted,
         format(
-            'after %s domains/dns/http/leads are %s, a recount gives %s, expected %s', after_what, coalesce(stored, 'gone'), counted, wanted
+            'after %s domains/dns/http/leads are %s, a recount gives %s, expected %s',
+            after_what, coalesce(stored, 'gone'), counted, wanted
         )
     );
 END
@@ -286,7 +294,8 @@ BEGIN
         ));
     ELSIF pages < 200 THEN
         PERFORM pg_temp.passed(format(
-            '%s has %s pages and is read whole, which is quicker; %s serves this query as it grows', relation, pages, array_to_string(used, ', ')
+            '%s has %s pages and is read whole, which is quicker; %s serves this query as it grows',
+            relation, pages, wanted_index
         ));
     END IF;
     PERFORM pg_temp.warned(format(
@@ -376,7 +385,8 @@ VALUES
             ('dns_validation', 'in_progress', 0.0, 0, 0, 0, 0, 25.00)
         ) AS p (phase, phase_status, percentage, domains, dns, http, leads, progress)
         CROSS JOIN LATERAL migration_map_progress(
-            p.phase, p.phase_status, p.percentage::double precision, p.domains::bigint, p.dns::bigint, p.http::bigint, p.leads::bigint
+            p.phase, p.phase_status, p.percentage::double precision,
+            p.domains::bigint, p.dns::bigint, p.http::bigint, p.leads::bigint
         ) AS got (progress)
         WHERE got.progress IS DISTINCT FROM p.progress;
         PERFORM pg_temp.expect(wrong IS NULL, wrong);
@@ -704,7 +714,8 @@ VALUES
         SELECT updated_at INTO stamp_before FROM campaigns WHERE id = made;
         UPDATE campaigns SET phase_status = 'in_progress' WHERE id = made RETURNING updated_at INTO stamp_after;
         PERFORM pg_temp.expect(
-            stamp_after > stamp_before, format('updated_at was %s and is %s after a change of phase_status', stamp_before, stamp_after)
+            stamp_after > stamp_before,
+            format('updated_at was %s and is %s after a change of phase_status', stamp_before, stamp_after)
         );
     END
     $test$
@@ -718,7 +729,8 @@ VALUES
     BEGIN
         IF NOT EXISTS (
             SELECT 1 FROM pg_constraint
-            WHERE conrelid = 'generated_domains'::regclass AND confrelid = 'campaigns'::regclass AND contype = 'f' AND confdeltype = 'c'
+            WHERE conrelid = 'generated_domains'::regclass AND confrelid = 'campaigns'::regclass AND contype = 'f'
+                AND confdeltype = 'c'
         ) THEN
             PERFORM pg_temp.skipped('no foreign key with ON DELETE CASCADE leads from generated_domains to campaigns');
         END IF;
@@ -739,7 +751,8 @@ VALUES
     BEGIN
         IF NOT EXISTS (
             SELECT 1 FROM pg_constraint
-            WHERE conrelid = 'generated_domains'::regclass AND confrelid = 'campaigns'::regclass AND contype = 'f' AND NOT condeferred
+            WHERE conrelid = 'generated_domains'::regclass AND confrelid = 'campaigns'::regclass AND contype = 'f'
+                AND NOT condeferred
         ) THEN
             PERFORM pg_temp.skipped('no foreign key that is checked at once leads from generated_domains to campaigns');
         END IF;
@@ -859,9 +872,10 @@ VALUES
     DECLARE
         found text;
     BEGIN
-        SELECT string_agg(format('%s: %s', m.index_name, m.details), '; ') FILTER (WHERE m.action IN ('missing', 'invalid', 'different'))
+        SELECT string_agg(format('%s: %s', m.index_name, m.details), '; ')
         INTO found
-        FROM maintain_phases_indexes() AS m;
+        FROM maintain_phases_indexes() AS m
+        WHERE m.action IN ('missing', 'invalid', 'different');
         IF found IS NOT NULL THEN
             PERFORM pg_temp.warned(found);
         END IF;
@@ -898,7 +912,10 @@ VALUES
         WHERE v.campaign_id IS NULL;
         PERFORM pg_temp.expect(lost = 0, format('the legacy values of %s campaigns are gone, such as %s', lost, example));
         PERFORM pg_temp.expect(
-            NOT EXISTS (SELECT 1 FROM campaigns WHERE migration_map_campaign_type(current_phase) IS NULL OR migration_map_status(phase_status) IS NULL),
+            NOT EXISTS (
+                SELECT 1 FROM campaigns
+                WHERE migration_map_campaign_type(current_phase) IS NULL OR migration_map_status(phase_status) IS NULL
+            ),
             'some phases or statuses have no way back'
         );
     END

@@ -149,6 +149,22 @@ $block$;
 -- end block: mappings
 
 -- block: benchmark_definitions
+DO $block$
+DECLARE
+    taken text;
+BEGIN
+    SELECT string_agg(format('%s %s', CASE c.relkind WHEN 'v' THEN 'view' ELSE 'table' END, c.relname), ', ') INTO taken
+    FROM pg_catalog.pg_class AS c
+    WHERE c.relnamespace = to_regnamespace(quote_ident(current_schema()))
+        AND c.relname IN ('migration_performance_results', 'migration_performance_comparison')
+        AND coalesce(obj_description(c.oid, 'pg_class'), '') NOT LIKE 'phases migration: %';
+    IF taken IS NOT NULL THEN
+        RAISE EXCEPTION 'names that this benchmark needs are taken: %', taken
+            USING ERRCODE = 'duplicate_table', HINT = 'Rename them; nothing has been changed.';
+    END IF;
+END
+$block$;
+
 CREATE TABLE IF NOT EXISTS migration_performance_results (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     run_id uuid NOT NULL,

@@ -269,7 +269,7 @@ VALUES
     'schema', 'legacy_columns_removed', '{migrated}', 'FAIL', 'SELECT 3',
     $q$
     SELECT attname AS key FROM pg_attribute
-    WHERE attrelid = to_regclass(format('%I.campaigns', current_schema())) AND NOT attisdropped
+    WHERE attrelid = 'campaigns'::regclass AND NOT attisdropped
         AND attname IN ('campaign_type', 'status', 'launch_sequence')
     $q$,
     'Legacy columns are still there; run 000035_eliminate_dual_architecture.up.sql'
@@ -277,16 +277,18 @@ VALUES
 (
     'schema', 'phases_columns_present', '{dual,expanded,migrated}', 'FAIL', 'SELECT 7',
     $q$
-    SELECT format('%s (%s, %s wanted)', wanted.name, coalesce(format_type(a.atttypid, a.atttypmod), 'missing'), wanted.type) AS key
+    SELECT format(
+        '%s (%s, %s wanted)', wanted.name, coalesce(format_type(a.atttypid, a.atttypmod), 'missing'), wanted.type
+    ) AS key
     FROM (
         VALUES
         ('current_phase', 'text'), ('phase_status', 'text'), ('progress', 'numeric(5,2)'), ('domains', 'bigint'),
         ('leads', 'bigint'), ('dns_validated_domains', 'bigint'), ('http_validated_domains', 'bigint')
     ) AS wanted (name, type)
     LEFT JOIN pg_attribute AS a
-        ON a.attrelid = to_regclass(format('%I.campaigns', current_schema())) AND a.attname = wanted.name AND NOT a.attisdropped
+        ON a.attrelid = 'campaigns'::regclass AND a.attname = wanted.name AND NOT a.attisdropped
     WHERE format_type(a.atttypid, a.atttypmod) IS DISTINCT FROM wanted.type
-        AND NOT (wanted.type = 'text' AND coalesce(format_type(a.atttypid, a.atttypmod) LIKE 'character varying%', false))
+        AND NOT (wanted.type = 'text' AND coalesce(a.atttypid = 'varchar'::regtype, false))
     $q$,
     'Phases columns are missing or of another type; run 000035_eliminate_dual_architecture.up.sql'
 ),
@@ -294,22 +296,26 @@ VALUES
     'schema', 'phases_columns_not_null', '{migrated}', 'FAIL', 'SELECT 7',
     $q$
     SELECT attname AS key FROM pg_attribute
-    WHERE attrelid = to_regclass(format('%I.campaigns', current_schema())) AND NOT attisdropped AND NOT attnotnull
-        AND attname IN ('current_phase', 'phase_status', 'progress', 'domains', 'leads', 'dns_validated_domains', 'http_validated_domains')
+    WHERE attrelid = 'campaigns'::regclass AND NOT attisdropped AND NOT attnotnull
+        AND attname IN (
+            'current_phase', 'phase_status', 'progress', 'domains', 'leads', 'dns_validated_domains', 'http_validated_domains'
+        )
     $q$,
     'These columns must be NOT NULL; run ALTER TABLE campaigns ALTER COLUMN ... SET NOT NULL'
 ),
 (
     'schema', 'phases_columns_defaults', '{migrated}', 'FAIL', 'SELECT 7',
     $q$
-    SELECT format('%s (default %s, %s wanted)', wanted.name, coalesce(pg_get_expr(d.adbin, d.adrelid), 'none'), wanted.value) AS key
+    SELECT format(
+        '%s (default %s, %s wanted)', wanted.name, coalesce(pg_get_expr(d.adbin, d.adrelid), 'none'), wanted.value
+    ) AS key
     FROM (
         VALUES
         ('current_phase', '''setup'''), ('phase_status', '''not_started'''), ('progress', '0'), ('domains', '0'), ('leads', '0'),
         ('dns_validated_domains', '0'), ('http_validated_domains', '0')
     ) AS wanted (name, value)
     LEFT JOIN pg_attribute AS a
-        ON a.attrelid = to_regclass(format('%I.campaigns', current_schema())) AND a.attname = wanted.name AND NOT a.attisdropped
+        ON a.attrelid = 'campaigns'::regclass AND a.attname = wanted.name AND NOT a.attisdropped
     LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
     WHERE regexp_replace(pg_get_expr(d.adbin, d.adrelid), '[()]|::.*$|\.0+', '', 'g') IS DISTINCT FROM wanted.value
     $q$,
@@ -321,14 +327,20 @@ VALUES
     SELECT wanted.name AS key
     FROM (
         VALUES
-        ('campaigns_current_phase_check', ARRAY['current_phase', '''setup''', '''generation''', '''dns_validation''', '''http_keyword_validation''', '''analysis''']),
-        ('campaigns_phase_status_check', ARRAY['phase_status', '''not_started''', '''in_progress''', '''paused''', '''completed''', '''failed''']),
+        (
+            'campaigns_current_phase_check',
+            ARRAY['current_phase', '''setup''', '''generation''', '''dns_validation''', '''http_keyword_validation''', '''analysis''']
+        ),
+        (
+            'campaigns_phase_status_check',
+            ARRAY['phase_status', '''not_started''', '''in_progress''', '''paused''', '''completed''', '''failed''']
+        ),
         ('campaigns_progress_check', ARRAY['progress', '100']),
         ('campaigns_metrics_check', ARRAY['domains', 'leads', 'dns_validated_domains', 'http_validated_domains'])
     ) AS wanted (name, words)
     WHERE NOT EXISTS (
         SELECT 1 FROM pg_constraint AS c
-        WHERE c.conrelid = to_regclass(format('%I.campaigns', current_schema())) AND c.conname = wanted.name AND c.contype = 'c'
+        WHERE c.conrelid = 'campaigns'::regclass AND c.conname = wanted.name AND c.contype = 'c'
             AND c.convalidated
             AND (SELECT bool_and(position(word IN pg_get_constraintdef(c.oid)) > 0) FROM unnest(wanted.words) AS word)
     )
@@ -358,14 +370,12 @@ VALUES
     $q$
     SELECT count(*) FROM pg_constraint
     WHERE contype = 'f' AND conparentid = 0
-        AND (conrelid IN (to_regclass(format('%I.campaigns', current_schema())), to_regclass(format('%I.generated_domains', current_schema())))
-            OR confrelid IN (to_regclass(format('%I.campaigns', current_schema())), to_regclass(format('%I.generated_domains', current_schema()))))
+        AND ARRAY[conrelid, confrelid] && ARRAY['campaigns'::regclass, 'generated_domains'::regclass]::oid[]
     $q$,
     $q$
     SELECT format('%s on %s', conname, conrelid::regclass) AS key FROM pg_constraint
     WHERE contype = 'f' AND conparentid = 0 AND NOT convalidated
-        AND (conrelid IN (to_regclass(format('%I.campaigns', current_schema())), to_regclass(format('%I.generated_domains', current_schema())))
-            OR confrelid IN (to_regclass(format('%I.campaigns', current_schema())), to_regclass(format('%I.generated_domains', current_schema()))))
+        AND ARRAY[conrelid, confrelid] && ARRAY['campaigns'::regclass, 'generated_domains'::regclass]::oid[]
     $q$,
     'Rows from before these foreign keys were never checked; run ALTER TABLE ... VALIDATE CONSTRAINT ...'
 ),
@@ -377,8 +387,8 @@ VALUES
         SELECT 1 FROM pg_constraint AS c
         INNER JOIN pg_attribute AS a ON a.attrelid = c.conrelid AND c.conkey = ARRAY[a.attnum]
         WHERE c.contype = 'f' AND a.attname = 'domain_generation_campaign_id'
-            AND c.conrelid = to_regclass(format('%I.generated_domains', current_schema()))
-            AND c.confrelid = to_regclass(format('%I.campaigns', current_schema()))
+            AND c.conrelid = 'generated_domains'::regclass
+            AND c.confrelid = 'campaigns'::regclass
     )
     $q$,
     'No foreign key keeps domains and campaigns together'
@@ -396,11 +406,11 @@ VALUES
     'schema', 'indexes_valid', '{legacy,dual,expanded,migrated}', 'WARN',
     $q$
     SELECT count(*) FROM pg_index
-    WHERE indrelid IN (to_regclass(format('%I.campaigns', current_schema())), to_regclass(format('%I.generated_domains', current_schema())))
+    WHERE indrelid IN ('campaigns'::regclass, 'generated_domains'::regclass)
     $q$,
     $q$
     SELECT indexrelid::regclass::text AS key FROM pg_index
-    WHERE indrelid IN (to_regclass(format('%I.campaigns', current_schema())), to_regclass(format('%I.generated_domains', current_schema())))
+    WHERE indrelid IN ('campaigns'::regclass, 'generated_domains'::regclass)
         AND NOT (indisvalid AND indisready AND indislive)
     $q$,
     'These indexes take writes and serve no query; run REINDEX INDEX CONCURRENTLY or DROP INDEX CONCURRENTLY'
@@ -617,7 +627,7 @@ FROM (
     INNER JOIN pg_catalog.pg_attribute AS own ON own.attrelid = c.conrelid AND c.conkey = ARRAY[own.attnum]
     INNER JOIN pg_catalog.pg_attribute AS referenced
         ON referenced.attrelid = c.confrelid AND c.confkey = ARRAY[referenced.attnum]
-    WHERE c.contype = 'f' AND own.attname = 'user_id' AND c.conrelid = to_regclass(format('%I.campaigns', current_schema()))
+    WHERE c.contype = 'f' AND own.attname = 'user_id' AND c.conrelid = 'campaigns'::regclass
     UNION
     SELECT to_regclass(fallback.name), 'id'
     FROM (VALUES ('public.users'), ('auth.users')) AS fallback (name)
@@ -626,7 +636,7 @@ FROM (
             SELECT 1 FROM pg_catalog.pg_constraint AS c
             INNER JOIN pg_catalog.pg_attribute AS own ON own.attrelid = c.conrelid AND c.conkey = ARRAY[own.attnum]
             WHERE c.contype = 'f' AND own.attname = 'user_id'
-                AND c.conrelid = to_regclass(format('%I.campaigns', current_schema()))
+                AND c.conrelid = 'campaigns'::regclass
         )
 ) AS candidates;
 
@@ -659,7 +669,7 @@ FROM (
                 SELECT 1
                 FROM pg_catalog.pg_trigger AS t
                 INNER JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid
-                WHERE t.tgrelid = to_regclass(format('%I.campaigns', current_schema()))
+                WHERE t.tgrelid = 'campaigns'::regclass
                     AND NOT t.tgisinternal AND t.tgenabled <> 'D'
                     AND t.tgtype & 19 = 19 -- BEFORE UPDATE FOR EACH ROW
                     AND t.tgname !~ '^zz[yz]_'
@@ -678,7 +688,7 @@ FROM (
             INNER JOIN pg_catalog.pg_attribute AS saved
                 ON saved.attrelid = to_regclass(format('%I.campaigns_pre_migration_backup', current_schema()))
                 AND saved.attname = now.attname AND saved.atttypid = now.atttypid AND NOT saved.attisdropped
-            WHERE now.attrelid = to_regclass(format('%I.campaigns', current_schema()))
+            WHERE now.attrelid = 'campaigns'::regclass
                 AND now.attnum > 0 AND NOT now.attisdropped
                 AND now.attname NOT IN (
                     'updated_at', 'campaign_type', 'status', 'launch_sequence', 'current_phase', 'phase_status', 'progress',
@@ -705,7 +715,8 @@ CROSS JOIN LATERAL (
         $q$,
         $q$
         SELECT format(
-            '%s (%s/%s became %s/%s)', c.id, coalesce(v.campaign_type, 'NULL'), coalesce(v.status, 'NULL'), c.current_phase, c.phase_status
+            '%s (%s/%s became %s/%s)',
+            c.id, coalesce(v.campaign_type, 'NULL'), coalesce(v.status, 'NULL'), c.current_phase, c.phase_status
         ) AS key
         FROM campaigns AS c
         INNER JOIN campaigns_pre_migration_backup AS b ON b.id = c.id
@@ -793,7 +804,9 @@ CROSS JOIN LATERAL (
             INNER JOIN migration_legacy_values AS v ON v.campaign_id = c.id
             WHERE c.updated_at IS DISTINCT FROM b.updated_at AND NOT ($q$ || stamped.others_differ || $q$)
                 AND c.updated_at >= (SELECT min(recorded_at) FROM migration_saved_objects WHERE kind = 'backup')
-                AND c.updated_at <= coalesce((SELECT max(recorded_at) FROM migration_saved_objects WHERE kind = 'contracted'), now())
+                AND c.updated_at <= coalesce(
+                    (SELECT max(recorded_at) FROM migration_saved_objects WHERE kind = 'contracted'), now()
+                )
                 AND v.campaign_type IS NOT DISTINCT FROM b.campaign_type::text
                 AND v.status IS NOT DISTINCT FROM b.status::text
                 AND v.launch_sequence::text IS NOT DISTINCT FROM (to_jsonb(b) ->> 'launch_sequence')
@@ -882,13 +895,15 @@ VALUES
     FROM pg_proc AS p INNER JOIN pg_namespace AS n ON n.oid = p.pronamespace
     WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(temp|toast)'
         AND NOT (n.nspname = current_schema() AND p.proname ~ '^(migration_|campaigns_keep_row$|phases_index_definitions$)')
-        AND NOT EXISTS (SELECT 1 FROM pg_depend AS d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
+        AND NOT EXISTS (
+            SELECT 1 FROM pg_depend AS d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+        )
         AND (p.prosrc ~ '\m(campaign_type|launch_sequence)\M'
             OR (p.prosrc ~ '\mstatus\M' AND (
                 p.prosrc ~ '\mcampaigns\M'
                 OR EXISTS (
                     SELECT 1 FROM pg_trigger AS t
-                    WHERE t.tgfoid = p.oid AND t.tgrelid = to_regclass(format('%I.campaigns', current_schema()))
+                    WHERE t.tgfoid = p.oid AND t.tgrelid = 'campaigns'::regclass
                 )
             )))
     $q$,

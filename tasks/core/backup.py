@@ -15,7 +15,7 @@ from tasks.core import errors, sql_files
 from tasks.core.backup_manifest import fingerprint_files, size_of, verify_backup, write_manifest
 from tasks.core.client_binaries import find_client_binary
 from tasks.core.client_process import ClientFailed, run_client
-from tasks.core.database import Connection, Database, connect
+from tasks.core.database import Database, connect
 from tasks.core.models import BackupManifest
 from tasks.core.progress import Progress, unheard
 from tasks.core.restore_check import check_restore
@@ -82,13 +82,15 @@ async def make_backup(
             source = await connection.fetchrow(sql_files.query("describe_backup_source"))
             assert source is not None
             needs_tls = source["is_encrypted"] or database.tls_mode in ENCRYPTED_MODES
-            programs = await _find_programs(source["major"], format, needs_tls=needs_tls, restore_check=restore_check)
+            programs = await _find_programs(
+                database, source["major"], format, needs_tls=needs_tls, restore_check=restore_check
+            )
             partial = _make_partial(directory, log)
             log.info("pg_dump %s writes to %s", programs.version, partial)
             try:
                 _, contents = await _together(
                     _dump(database, programs, partial, source["snapshot"], format, jobs, progress),
-                    _read_contents(connection, schema),
+                    read_contents(connection, schema),
                 )
             except (ClientFailed, OSError) as error:
                 raise _failed(directory, partial, error) from error
@@ -159,13 +161,15 @@ def _make_partial(directory: Path, log: logging.Logger) -> Path:
             return partial
 
 
-async def _find_programs(server_major: int, dump_format: str, *, needs_tls: bool, restore_check: bool) -> Programs:
+async def _find_programs(
+    database: Database, server_major: int, dump_format: str, *, needs_tls: bool, restore_check: bool
+) -> Programs:
     def find(name: str) -> Path:
         return find_client_binary(name, server_major, needs_tls=needs_tls)
 
     is_plain = dump_format == "plain"
     pg_dump = find("pg_dump")
-    printed = await run_client(pg_dump, ["--version"], {})
+    printed = await run_client(pg_dump, ["--version"], database.client_environment())
     return Programs(
         pg_dump=pg_dump,
         pg_restore=None if is_plain else find("pg_restore"),
@@ -199,10 +203,6 @@ async def _dump(
             "--format=directory", f"--jobs={jobs}", f"--compress={COMPRESSION}", f"--file={partial / DUMP}",
         ]  # fmt: skip
     await run_client(programs.pg_dump, arguments, database.client_environment(), heard=heard)
-
-
-async def _read_contents(connection: Connection, schema: str) -> dict[str, TableContents]:
-    return await read_contents(connection, schema)
 
 
 async def _read_back(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ log = logging.getLogger(__name__)
 LINES_KEPT = 2_000
 LINE_BYTES = 1024 * 1024
 END_SECONDS = 10.0
+ERROR = re.compile(r"(^|: )(error|fatal|ERROR|FATAL|PANIC): ")
 
 
 class ClientFailed(Exception):
@@ -29,8 +31,8 @@ async def run_client(
 ) -> str:
     """Run a program to its end; on a cancel it is ended first.
 
-    It has a session of its own, so that Ctrl-C reaches it through us alone. With --verbose it also ends soon after a kill
-    of this process, when it writes to a pipe that nobody reads.
+    It has a session of its own, so that Ctrl-C reaches it through us alone. With --verbose it also ends soon after a
+    kill of this process, when it writes to a pipe that nobody reads.
 
     Args:
         heard: called with each line of its standard error.
@@ -78,7 +80,7 @@ async def _listen(stream: asyncio.StreamReader, said: deque[str], heard: Callabl
 
 
 def _is_error(line: str) -> bool:
-    return any(f"{word}:" in line for word in ("error", "ERROR", "FATAL", "fatal"))
+    return ERROR.search(line) is not None
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -122,7 +122,7 @@ def database_from_surroundings(url: str | None, environment: Mapping[str, str] =
     """
     if url is not None:
         if urlsplit(url).password is not None:
-            raise errors.PasswordInUrl()
+            raise errors.PasswordInUrl
         return database_from_url(url, source="--database-url")
     if environment.get("CAMPAIGN_DATABASE_URL"):
         return database_from_url(environment["CAMPAIGN_DATABASE_URL"], source="CAMPAIGN_DATABASE_URL")
@@ -206,6 +206,6 @@ def _tls(database: Database) -> ssl.SSLContext | TlsMode:
     return context
 
 
-def _log_notice(connection: Any, message: Any) -> None:
+def _log_notice(_connection: Any, message: Any) -> None:
     level = logging.WARNING if getattr(message, "severity_en", "") == "WARNING" else logging.INFO
     server_log.log(level, "%s", getattr(message, "message", str(message)))

@@ -161,28 +161,32 @@ class TakingBackFailed(MigrationToolError):
 
 class NotComparable(MigrationToolError):
     """The benchmark before and the benchmark after cannot be compared: {differences}. Measure both again on one server
-    with the same settings and the same inputs."""
+    with the same settings and the same inputs.
+    """
 
     exit_code = 5
 
 
 class PrefectUnreachable(MigrationToolError):
     """The Prefect server at {url} does not answer ({reason}). Start it, or unset PREFECT_API_URL to run without one.
-    Nothing was changed."""
+    Nothing was changed.
+    """
 
     exit_code = 3
 
 
 class NotMigrated(MigrationToolError):
     """Schema {schema!r} of database {database!r} has no {name}: the migration has not run there, or not to its end. Run
-    flows.migrate first."""
+    flows.migrate first.
+    """
 
     exit_code = 4
 
 
 class PausedTooLong(MigrationToolError):
     """The transform has paused for {seconds:.0f} s and gives up: {reason}. What is filled stays filled; mend the cause,
-    or raise --pace.pause-limit-seconds, and run again: it goes on from there."""
+    or raise --pace.pause-limit-seconds, and run again: it goes on from there.
+    """
 
     exit_code = 5
 
@@ -190,6 +194,7 @@ class PausedTooLong(MigrationToolError):
 class LegacyStatementsSeen(MigrationToolError):
     """{count} statement(s) that name legacy columns were run in the last {hours:g} h, by pg_stat_statements: {examples}.
     They will fail once the columns are gone. Move the application over (both models are live and in step), or say
-    --accept-legacy-statements."""
+    --accept-legacy-statements.
+    """
 
     exit_code = 5

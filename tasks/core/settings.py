@@ -69,7 +69,9 @@ class Pace(BaseModel):
     max_transaction_age_seconds: float = Field(
         default=900.0, gt=0, description="Pause while a transaction older than this holds back vacuum."
     )
-    pause_limit_seconds: float = Field(default=3600.0, gt=0, description="Give up after having paused so long at a time.")
+    pause_limit_seconds: float = Field(
+        default=3600.0, gt=0, description="Give up after having paused so long at a time."
+    )
 
 
 class BenchmarkParameters(Parameters):

@@ -185,12 +185,18 @@ async def test_both_models_stay_in_step_whichever_side_writes(legacy_database: D
     async with run.exclusive_run(legacy_database, "public", parameters, run_id, "test"):
         await transform.transform(legacy_database, parameters, run_id, unheard)
     read = "SELECT campaign_type, status, current_phase, phase_status, progress::float8 FROM campaigns WHERE id = $1"
+
+    async def look(connection: Connection, campaign: Any) -> tuple[Any, ...]:
+        row = await connection.fetchrow(read, campaign)
+        assert row is not None
+        return tuple(row)
+
     async with connect(legacy_database) as connection:
         insert = (
             "INSERT INTO campaigns (name, user_id, {0}) SELECT 'x', user_id, {1} FROM campaigns LIMIT 1 RETURNING id"
         )
         one = await connection.fetchval(insert.format("campaign_type, status", "'dns_validation', 'queued'"))
-        assert tuple(await connection.fetchrow(read, one)) == (
+        assert (await look(connection, one)) == (
             "dns_validation",
             "queued",
             "dns_validation",
@@ -198,15 +204,15 @@ async def test_both_models_stay_in_step_whichever_side_writes(legacy_database: D
             0,
         )
         await connection.execute("UPDATE campaigns SET status = 'completed' WHERE id = $1", one)
-        assert tuple(await connection.fetchrow(read, one))[1:] == ("completed", "dns_validation", "completed", 100)
+        assert (await look(connection, one))[1:] == ("completed", "dns_validation", "completed", 100)
         await connection.execute(
             "UPDATE campaigns SET phase_status = 'in_progress', current_phase = 'analysis' WHERE id = $1", one
         )
-        assert tuple(await connection.fetchrow(read, one)) == ("analysis", "running", "analysis", "in_progress", 75)
+        assert (await look(connection, one)) == ("analysis", "running", "analysis", "in_progress", 75)
         two = await connection.fetchval(
             insert.format("current_phase, phase_status", "'http_keyword_validation', 'paused'")
         )
-        assert tuple(await connection.fetchrow(read, two))[:4] == (
+        assert (await look(connection, two))[:4] == (
             "http_keyword_validation", "paused", "http_keyword_validation", "paused",
         )  # fmt: skip
         with pytest.raises(Exception, match="contradict") as refused:
