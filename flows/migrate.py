@@ -10,6 +10,7 @@ from tasks.blocks import PostgresDatabase
 from tasks.core.models import State
 from tasks.core.settings import MigrateParameters
 from tasks.core_migrations import run_core_migrations
+from tasks.cut_over import hold_cut_over
 from tasks.ending import Ending, reported
 from tasks.endings import already_migrated, planned, resting, standing, succeeded
 from tasks.gates import exclusively, taken_back_where_a_gate_fails
@@ -22,7 +23,7 @@ PLAN = MigrateParameters()
 
 
 @flow(name="migrate-to-phases", persist_result=False)
-@reported(steps_in_all=11)
+@reported(steps_in_all=12)
 async def migrate(database: PostgresDatabase, parameters: MigrateParameters = PLAN) -> Ending:
     """Moves a campaign database to phases only.
 
@@ -48,6 +49,7 @@ async def migrate(database: PostgresDatabase, parameters: MigrateParameters = PL
             await benchmark.compare_answers(target, parameters, inputs)
         if parameters.stop_after == "transform":
             return resting(found)
+        await hold_cut_over(target, parameters)
         await run_core_migrations(target, parameters)
         await validate_database(target, parameters)
         after = await benchmark.measure_after(target, parameters, inputs)

@@ -26,7 +26,14 @@ PHRASES = {
 NAMES_SHOWN = 5
 log = logging.getLogger("tasks.run")
 # What has been refused or has failed while the database was being changed, as opposed to a server that went away.
-FAILED_GATES = (errors.GateFailed, errors.StepFailed, errors.LockNotGranted, errors.TargetMissed)
+FAILED_GATES = (
+    errors.GateFailed,
+    errors.StepFailed,
+    errors.LockNotGranted,
+    errors.TargetMissed,
+    errors.PausedTooLong,
+    errors.LegacyStatementsSeen,
+)
 
 
 def tally(checks: Sequence[CheckResult]) -> str:

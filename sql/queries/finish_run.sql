@@ -1,2 +1,2 @@
--- A run has ended; whoever died without saying so is closed by the next one.
-UPDATE migration_runs SET finished_at = clock_timestamp(), outcome = $2 WHERE run_id = $1
+-- A run has ended. One that was taken for dead meanwhile stays what its successor said of it.
+UPDATE migration_runs SET finished_at = clock_timestamp(), outcome = $2 WHERE run_id = $1 AND outcome <> 'interrupted'

@@ -286,6 +286,7 @@ DECLARE
     phase_status text := migration_benchmark_mapped('status');
     generation text := migration_benchmark_selects('campaign_type', '{generation}');
     dns_validation text := migration_benchmark_selects('campaign_type', '{dns_validation}');
+    http_validation text := migration_benchmark_selects('campaign_type', '{http_keyword_validation}');
     in_progress text := migration_benchmark_selects('status', '{in_progress}');
     in_work text := migration_benchmark_selects('status', '{in_progress,paused}');
     on_dashboard text := migration_benchmark_selects('status', '{not_started,in_progress,completed}');
@@ -318,7 +319,7 @@ CROSS JOIN LATERAL (SELECT t.oid AS relid UNION SELECT p.relid FROM pg_partition
 JOIN pg_class AS m ON m.oid = member.relid
 LEFT JOIN pg_stat_user_tables AS s ON s.relid = m.oid
 LEFT JOIN pg_statio_user_tables AS io ON io.relid = m.oid
-WHERE t.relnamespace = current_schema()::regnamespace AND t.relname IN ('campaigns', 'generated_domains')
+WHERE t.relnamespace = to_regnamespace(quote_ident(current_schema())) AND t.relname IN ('campaigns', 'generated_domains')
 GROUP BY t.oid, t.relname
 ORDER BY t.relname$query$;
 BEGIN
@@ -451,12 +452,12 @@ FROM (SELECT c.id, c.name, c.status, c.updated_at
       FROM campaigns AS c
       WHERE %2$s
       ORDER BY c.updated_at DESC, c.id LIMIT 50) AS c
-ORDER BY c.updated_at DESC, c.id$query$, phase_status, generation), $query$
+ORDER BY c.updated_at DESC, c.id$query$, phase_status, http_validation), $query$
 SELECT c.id, c.name, c.phase_status, c.updated_at
 FROM campaigns AS c
-WHERE c.current_phase = 'generation'
+WHERE c.current_phase = 'http_keyword_validation'
 ORDER BY c.updated_at DESC, c.id LIMIT 50$query$, false,
-     'the 50 generation campaigns that changed last'),
+     'the 50 campaigns in HTTP validation that changed last'),
 
     (8, 'domain_fk_index', 'index_performance', $query$
 SELECT count(*) AS domains, count(*) FILTER (WHERE g.dns_status = 'ok') AS dns_validated_domains,
@@ -496,9 +497,9 @@ ORDER BY g.lead_score DESC, g.id$query$, false,
 END
 $function$;
 
--- What the patterns ask about, drawn from the data: the same for the same seed and data, and after the migration those of
--- the last dual run with this seed. The limits of 10,000 domains and 1,000 checked ones go down to what three campaigns
--- reach, so that a small database gives an answer, too.
+-- What the patterns ask about, drawn from the data: busy users, large campaigns. It is the same for the same seed and
+-- data, and after the migration that of the last dual run with this seed. The limits of 10,000 domains and 1,000 checked
+-- ones go down to what three campaigns reach, so that a small database gives an answer, too.
 CREATE OR REPLACE FUNCTION migration_benchmark_inputs(seed integer)
 RETURNS jsonb LANGUAGE plpgsql STABLE AS $function$
 DECLARE
@@ -533,9 +534,11 @@ SELECT jsonb_build_object(
     'reference_time', (SELECT reference_time FROM reference),
     'user_ids', coalesce((
         SELECT jsonb_agg(u.user_id ORDER BY u.draw, u.user_id) FROM (
-            SELECT user_id, md5(user_id::text || $1) AS draw FROM counted
-            WHERE user_id IS NOT NULL AND phase_status IN ('not_started', 'in_progress', 'completed')
-            GROUP BY user_id ORDER BY draw, user_id LIMIT 10) AS u), '[]'),
+            SELECT busy.user_id, md5(busy.user_id::text || $1) AS draw FROM (
+                SELECT user_id FROM counted
+                WHERE user_id IS NOT NULL AND phase_status IN ('not_started', 'in_progress', 'completed')
+                GROUP BY user_id ORDER BY count(*) DESC, user_id LIMIT 30) AS busy
+            ORDER BY draw, busy.user_id LIMIT 10) AS u), '[]'),
     'campaign_ids', coalesce((
         SELECT jsonb_agg(drawn.id ORDER BY drawn.id) FROM (
             SELECT large.id FROM (
@@ -544,7 +547,7 @@ SELECT jsonb_build_object(
                 ORDER BY pending DESC, id LIMIT 10) AS large
             ORDER BY md5(large.id::text || $1) LIMIT 5) AS drawn), '[]'),
     'campaign_id', (
-        SELECT large.id FROM (SELECT id FROM counted ORDER BY domains DESC, id LIMIT 10) AS large
+        SELECT large.id FROM (SELECT id FROM counted ORDER BY domains DESC, id LIMIT 5) AS large
         ORDER BY md5(large.id::text || $1) LIMIT 1),
     'bulk_domains', (
         SELECT coalesce(least(10000, greatest(min(large.domains) - 1, 0)), 10000) FROM (
@@ -587,7 +590,7 @@ DECLARE
     before bigint;
     after bigint;
     touched CONSTANT text := 'SELECT sum(pg_stat_get_xact_blocks_fetched(c.oid)) FROM pg_class AS c
-        WHERE c.relnamespace = current_schema()::regnamespace';
+        WHERE c.relnamespace = to_regnamespace(quote_ident(current_schema()))';
 BEGIN
     EXECUTE touched INTO before;
     PERFORM migration_benchmark_execute(query, writes, inputs);

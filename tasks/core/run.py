@@ -1,24 +1,50 @@
-"""One run at a time on a database, and what is written down about it."""
+"""One run at a time on a database, and what is written down about it.
+
+Two advisory locks say who is at work. The run lock is held on a connection of its own from a run's first change to its
+end. Every session that changes something for a run holds the session lock, shared, as long as it lives: the server
+side of a process that was killed goes on with its statement for some seconds, and the next run waits for that.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import os
 import socket
+import time
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
+import asyncpg
 from pydantic import BaseModel
 
 from tasks.core import errors, sql_files
 from tasks.core.database import Connection, Database, connect
 
+# The server looks every 5 s whether a busy session's client is still there (client_connection_check_interval).
+ORPHAN_SECONDS = 15.0
+POLL_SECONDS = 0.2
+# What a role or a database may have set, and what would end or falsify a long run.
+SESSION_SETTINGS = {
+    "idle_session_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "default_transaction_isolation": "read committed",
+    "tcp_keepalives_idle": "60",
+}
+log = logging.getLogger(__name__)
+
 
 def lock_key(schema: str) -> int:
-    """The key of our own advisory lock: one per schema, the same from every machine (64 bits, signed)."""
+    """The key of the run lock: one per schema, the same from every machine (64 bits, signed)."""
     return (0x50484153 << 32) | zlib.crc32(schema.encode())
+
+
+def session_lock_key(schema: str) -> int:
+    """The key that every session which works for a run holds shared."""
+    return (0x50484154 << 32) | zlib.crc32(schema.encode())
 
 
 @asynccontextmanager
@@ -28,15 +54,20 @@ async def exclusive_run(
     """Hold this tool's lock on a connection of its own while the body runs; the run's row says how it ended.
 
     Raises:
-        AnotherRunIsActive: names the session that holds the lock.
+        AnotherRunIsActive: names the session that holds the lock, or one that a dead run has left at work.
     """
-    async with connect(database, schema=schema, purpose=f"{flow_name} run lock") as connection:
+    purpose = f"{flow_name} run lock"
+    async with connect(database, schema=schema, purpose=purpose, settings=SESSION_SETTINGS) as connection:
         if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", lock_key(schema)):
             raise errors.AnotherRunIsActive(
-                database=database.database, schema=schema, holder=await _holder(connection, schema)
+                database=database.database, schema=schema, holder=await _holder(connection, lock_key(schema))
             )
         await connection.execute(sql_files.query("create_ledger"))
-        await connection.execute(sql_files.query("close_dead_runs"), UUID(run_id))
+        await _wait_for_orphans(connection, database, schema)
+        try:
+            await connection.execute(sql_files.query("close_dead_runs"), UUID(run_id))
+        finally:
+            await connection.fetchval("SELECT pg_advisory_unlock($1)", session_lock_key(schema))
         await connection.execute(
             sql_files.query("insert_run"),
             UUID(run_id),
@@ -50,19 +81,75 @@ async def exclusive_run(
         try:
             yield connection
             outcome = "completed"
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            outcome = "cancelled"
+            raise
         finally:
-            if not connection.is_closed():
-                await connection.execute(sql_files.query("finish_run"), UUID(run_id), outcome)
+            await _finish(connection, database, schema, run_id, outcome)
 
 
-async def _holder(connection: Connection, schema: str) -> str:
-    row = await connection.fetchrow(sql_files.query("find_lock_holder"), lock_key(schema))
+@asynccontextmanager
+async def work_session(database: Database, schema: str, run_id: str, purpose: str) -> AsyncIterator[Connection]:
+    """A connection that changes the database for a run.
+
+    Raises:
+        AnotherRunIsActive: if another run has found this one dead and taken over, as may happen after a lost connection.
+    """
+    async with connect(database, schema=schema, purpose=purpose, settings=SESSION_SETTINGS) as connection:
+        # Another run holds it exclusively for a moment, while it closes what dead runs have left.
+        while not await connection.fetchval("SELECT pg_try_advisory_lock_shared($1)", session_lock_key(schema)):
+            await asyncio.sleep(POLL_SECONDS)
+        if await connection.fetchval(sql_files.query("read_run_outcome"), UUID(run_id)) == "interrupted":
+            raise errors.AnotherRunIsActive(
+                database=database.database,
+                schema=schema,
+                holder=f"this run was taken for dead and closed by {await _holder(connection, lock_key(schema))}",
+            )
+        yield connection
+
+
+async def _wait_for_orphans(connection: Connection, database: Database, schema: str) -> None:
+    """Take the session lock exclusively: from then on nothing of an earlier run is at work."""
+    key, deadline = session_lock_key(schema), time.monotonic() + ORPHAN_SECONDS
+    told = False
+    while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", key):
+        if time.monotonic() > deadline:
+            holder = f"{await _holder(connection, key)}, left at work by a run that has lost its lock"
+            raise errors.AnotherRunIsActive(database=database.database, schema=schema, holder=holder)
+        if not told:
+            log.info("waiting for what an earlier run has left at work: %s", await _holder(connection, key))
+            told = True
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def _finish(connection: Connection, database: Database, schema: str, run_id: str, outcome: str) -> None:
+    """Write down how the run ended. What made it end counts more than a failure to do so."""
+    try:
+        if not connection.is_closed():
+            await connection.execute(sql_files.query("finish_run"), UUID(run_id), outcome)
+            return
+        async with connect(database, schema=schema, purpose="end of run") as another:
+            await another.execute(sql_files.query("finish_run"), UUID(run_id), outcome)
+    except (errors.MigrationToolError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        log.warning("the end of run %s (%s) could not be written down: %s", run_id, outcome, error)
+
+
+async def _holder(connection: Connection, key: int) -> str:
+    row = await connection.fetchrow(sql_files.query("find_lock_holder"), key)
     if row is None:
         return "a run that has just ended; try again"
-    return (
-        f"session {row['pid']} of {row['usename']} from {row['address']} ({row['application_name']},"
-        f" since {row['backend_start']:%Y-%m-%d %H:%M:%S %Z})"
+    since = f"{row['backend_start']:%Y-%m-%d %H:%M:%S %Z}" if row["backend_start"] is not None else "not shown to this role"
+    described = (
+        f"session {row['pid']} of {row['usename']} from {row['address']} ({row['application_name']}, since {since})"
     )
+    if await connection.fetchval("SELECT to_regclass(format('%I.migration_runs', current_schema())) IS NOT NULL"):
+        run = await connection.fetchrow(sql_files.query("find_running_run"))
+        if run is not None:
+            described += (
+                f", run {run['run_id']} ({run['flow_name']}) of process {run['process_id']} on {run['host']},"
+                f" started {run['started_at']:%Y-%m-%d %H:%M:%S %Z}"
+            )
+    return described
 
 
 async def note(connection: Connection, run_id: str, step: str, detail: str = "", campaigns: int | None = None) -> None:

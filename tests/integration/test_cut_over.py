@@ -13,6 +13,12 @@ from tasks.core.progress import unheard
 from tasks.core.settings import MigrateParameters, Pace
 
 
+async def hold_cut_over(database: Database, parameters: MigrateParameters) -> legacy_statements.StatementReport:
+    report = await legacy_statements.look(database, "public", hours=parameters.legacy_statement_hours, record=True)
+    legacy_statements.require_silence(report, parameters)
+    return report
+
+
 async def with_statistics(database: Database) -> None:
     async with connect(database) as connection:
         await connection.execute("CREATE EXTENSION pg_stat_statements")
@@ -20,7 +26,7 @@ async def with_statistics(database: Database) -> None:
 
 
 async def test_without_statistics_nothing_holds_up_the_cut_over(legacy_database: Database) -> None:
-    assert not (await legacy_statements.hold_cut_over(legacy_database, MigrateParameters())).available
+    assert not (await hold_cut_over(legacy_database, MigrateParameters())).available
 
 
 async def test_a_legacy_statement_holds_up_the_cut_over_until_it_is_accepted(legacy_database: Database) -> None:
@@ -29,8 +35,8 @@ async def test_a_legacy_statement_holds_up_the_cut_over_until_it_is_accepted(leg
         for _ in range(3):
             await connection.fetch("SELECT id FROM campaigns WHERE status = 'running'")
     with pytest.raises(errors.LegacyStatementsSeen, match="3x by postgres: SELECT id FROM campaigns WHERE status"):
-        await legacy_statements.hold_cut_over(legacy_database, MigrateParameters())
-    accepted = await legacy_statements.hold_cut_over(legacy_database, MigrateParameters(accept_legacy_statements=True))
+        await hold_cut_over(legacy_database, MigrateParameters())
+    accepted = await hold_cut_over(legacy_database, MigrateParameters(accept_legacy_statements=True))
     assert [found.calls for found in accepted.statements] == [3]
 
 
@@ -40,12 +46,12 @@ async def test_a_statement_that_has_fallen_silent_does_not(legacy_database: Data
         await connection.fetch("SELECT id FROM campaigns WHERE campaign_type = 'analysis'")
         await legacy_statements.look(legacy_database, "public", hours=24, record=True)
         await connection.execute("UPDATE migration_statement_looks SET looked_at = looked_at - interval '25 hours'")
-        report = await legacy_statements.hold_cut_over(legacy_database, MigrateParameters())
+        report = await hold_cut_over(legacy_database, MigrateParameters())
         assert report.available
         assert report.statements == []
         await connection.fetch("SELECT id FROM campaigns WHERE campaign_type = 'analysis'")
     with pytest.raises(errors.LegacyStatementsSeen):
-        await legacy_statements.hold_cut_over(legacy_database, MigrateParameters())
+        await hold_cut_over(legacy_database, MigrateParameters())
 
 
 async def test_batches_pause_while_an_old_transaction_holds_back_vacuum(legacy_database: Database) -> None:

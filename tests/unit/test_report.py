@@ -234,7 +234,7 @@ def test_a_directory_that_takes_no_files_is_refused() -> None:
 
 def test_a_full_disk_is_refused_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20))
-    with pytest.raises(DirectoryUnusable, match="only 1.0 MB"):
+    with pytest.raises(DirectoryUnusable, match=r"only 1\.0 MB"):
         reports.check_report_directory(tmp_path)
 
 
