@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import threading
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from contextvars import copy_context
+from typing import Any, TypeAlias, TypeVar
 
 import prefect
 from prefect import State
@@ -22,6 +26,8 @@ from tasks.recorder import StepLog
 from tasks.terminal import watching
 
 Work: TypeAlias = Callable[[], Coroutine[Any, Any, State[Any]]]
+
+T = TypeVar("T")
 
 CRASHED, INTERRUPTED = 70, 130
 PIPE_WIDTH = 120  # columns, where there is no terminal to ask
@@ -88,15 +94,38 @@ def guarded(begin: Callable[[], int]) -> int:
 def find_prefect(steps: StepLog) -> None:
     """Wait for the Prefect server that the settings name; without one, for Prefect's own temporary server.
 
-    It is started here, as Ctrl-C is not heard while an event loop waits for it.
-
     Raises:
         PrefectUnreachable: if the server that the settings name does not answer.
     """
-    with steps.step("prefect-server"), get_client(sync_client=True) as client:
+
+    def ask() -> tuple[str, Exception | None]:
+        with get_client(sync_client=True) as client:
+            return str(client.api_url), client.api_healthcheck()
+
+    with steps.step("prefect-server"):
         steps.detail(PREFECT_API_URL.value() or "a temporary one, as PREFECT_API_URL names none")
-        if (failure := client.api_healthcheck()) is not None:
-            raise errors.PrefectUnreachable(url=client.api_url, reason=failure)
+        url, failure = _with_children_deaf_to_interrupts(ask)
+        if failure is not None:
+            raise errors.PrefectUnreachable(url=url, reason=failure)
+
+
+def _with_children_deaf_to_interrupts(work: Callable[[], T]) -> T:
+    """Run what starts a server, so that Ctrl-C in the terminal is for us alone: the run still needs its server to end.
+
+    A process inherits the blocked signals of the thread that starts it. This thread goes on listening.
+    """
+    answer: Future[T] = Future()
+    context = copy_context()
+
+    def start() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            answer.set_result(context.run(work))
+        except BaseException as error:  # noqa: BLE001 - it is raised again where the answer is waited for
+            answer.set_exception(error)
+
+    threading.Thread(target=start, daemon=True, name="prefect-server-start").start()
+    return answer.result()
 
 
 @contextmanager

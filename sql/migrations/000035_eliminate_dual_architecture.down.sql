@@ -134,6 +134,14 @@ BEGIN
             SET CONSTRAINTS ALL IMMEDIATE;
         END IF;
 
+        -- Dependents read the legacy columns themselves again, and the compatibility view has no reader left.
+        FOR saved IN
+            SELECT coalesce(create_statement, drop_statement) AS statement FROM migration_saved_objects
+            WHERE position BETWEEN 600 AND 799 ORDER BY position, id
+        LOOP
+            EXECUTE saved.statement;
+        END LOOP;
+
         -- The metrics and the sync go, with what they used.
         DROP VIEW IF EXISTS campaign_performance_metrics;
         FOR unit IN

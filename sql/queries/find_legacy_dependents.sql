@@ -24,9 +24,18 @@ walked (classid, objid, objsubid) AS (
     ) AS s
     WHERE NOT (s.classid = 'pg_class'::regclass AND s.objid = $1 AND s.objsubid = 0)
 )
-SELECT
-    pg_describe_object(f.classid, f.objid, f.objsubid) AS description,
-    f.classid::regclass::text AS catalog
+SELECT DISTINCT
+    coalesce(
+        -- The expression of a generated column is the column.
+        (
+            SELECT pg_describe_object('pg_class'::regclass, x.adrelid, x.adnum)
+            FROM pg_attrdef AS x
+            JOIN pg_attribute AS a ON a.attrelid = x.adrelid AND a.attnum = x.adnum AND a.attgenerated <> ''
+            WHERE f.classid = 'pg_attrdef'::regclass AND x.oid = f.objid
+        ),
+        pg_describe_object(f.classid, f.objid, f.objsubid)
+    ) AS description,
+    CASE WHEN f.classid = 'pg_attrdef'::regclass THEN 'pg_class' ELSE f.classid::regclass::text END AS catalog
 FROM walked AS f
 WHERE f.classid <> 'pg_type'::regclass
     AND NOT (f.classid = 'pg_rewrite'::regclass
@@ -40,11 +49,9 @@ WHERE f.classid <> 'pg_type'::regclass
         WHERE k.oid = f.objid AND k.conrelid = $1 AND k.contype IN ('c', 'n')
             AND k.conkey <@ (SELECT array_agg(l.attnum) FROM legacy AS l)
     ))
-    -- Plain indexes: those of campaigns 000035 drops, those of a materialized view go and come with it.
+    -- Indexes: 000035 drops the plain ones of campaigns, others go and come with their constraint or materialized view.
     AND NOT (f.classid = 'pg_class'::regclass AND EXISTS (
-        SELECT FROM pg_index AS i
-        WHERE i.indexrelid = f.objid
-            AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = i.indexrelid AND k.contype <> 'f')
+        SELECT FROM pg_class AS c WHERE c.oid = f.objid AND f.objsubid = 0 AND c.relkind IN ('i', 'I', 't')
     ))
     AND NOT (f.classid = 'pg_trigger'::regclass AND EXISTS (
         SELECT FROM pg_trigger AS t

@@ -32,29 +32,6 @@ BEGIN
             USING ERRCODE = 'undefined_column', HINT = 'Half of the legacy model is missing: find out who removed it.';
     END IF;
 
-    -- What depends on a legacy column and is not rebuilt here. Indexes, checks, defaults and NOT NULL of the table itself
-    -- are recorded and dropped; our own triggers go with the sync.
-    SELECT string_agg(DISTINCT pg_describe_object(classid, objid, objsubid), '; ') INTO found
-    FROM pg_depend AS d
-    WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = campaigns_oid AND d.refobjsubid = ANY (legacy_numbers)
-      AND NOT (d.classid = 'pg_attrdef'::regclass AND EXISTS (
-            SELECT FROM pg_attrdef AS a WHERE a.oid = d.objid AND a.adrelid = campaigns_oid AND a.adnum = ANY (legacy_numbers)))
-      AND NOT (d.classid = 'pg_constraint'::regclass AND EXISTS (
-            SELECT FROM pg_constraint AS c
-            WHERE c.oid = d.objid AND c.conrelid = campaigns_oid AND c.contype IN ('c', 'n')
-              AND c.conkey <@ legacy_numbers))
-      AND NOT (d.classid = 'pg_class'::regclass AND EXISTS (
-            SELECT FROM pg_index AS i WHERE i.indexrelid = d.objid AND i.indrelid = campaigns_oid
-              AND NOT EXISTS (SELECT FROM pg_constraint AS c WHERE c.conindid = i.indexrelid)))
-      AND NOT (d.classid = 'pg_trigger'::regclass AND EXISTS (
-            SELECT FROM pg_trigger AS t
-            WHERE t.oid = d.objid AND t.tgname IN ('migration_keep_legacy_values_update')));
-    IF found IS NOT NULL THEN
-        RAISE EXCEPTION 'these depend on the legacy columns of campaigns: %', found
-            USING ERRCODE = 'dependent_objects_still_exist',
-                  HINT = 'Drop or rewrite them first; nothing has been changed. CASCADE is never used.';
-    END IF;
-
     -- Names that we want and somebody else has.
     SELECT string_agg(format('%s %s', CASE WHEN c.relkind = 'v' THEN 'view' ELSE 'table' END, c.oid::regclass), ', ')
     INTO found
@@ -87,6 +64,59 @@ BEGIN
 END
 $block$;
 -- end block: guard
+
+-- block: guard_dependents
+-- Before anything is destroyed: does anything read the legacy columns that would not survive their end?
+DO $block$
+DECLARE
+    campaigns_oid oid := to_regclass(format('%I.campaigns', current_schema()));
+    legacy_numbers smallint[];
+    recorded text[] := '{}';
+    found text;
+BEGIN
+    SELECT array_agg(attnum) INTO legacy_numbers
+    FROM pg_attribute
+    WHERE attrelid = campaigns_oid AND NOT attisdropped
+      AND attname IN ('campaign_type', 'status', 'launch_sequence');
+    -- What depends on a legacy column and is not rebuilt here. Indexes, checks, defaults and NOT NULL of the table itself,
+    -- statistics and column lists of publications are recorded and dropped; our own triggers go with the sync; other
+    -- triggers are rebuilt where the pipeline has recorded how.
+    IF to_regclass(format('%I.migration_saved_objects', current_schema())) IS NOT NULL THEN
+        EXECUTE 'SELECT coalesce(array_agg(identity), ''{}'') FROM migration_saved_objects'
+                ' WHERE kind = ''trigger'' AND rebuild_statement IS NOT NULL' INTO recorded;
+    END IF;
+    SELECT string_agg(DISTINCT pg_describe_object(classid, objid, objsubid), '; ') INTO found
+    FROM pg_depend AS d
+    WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = campaigns_oid AND d.refobjsubid = ANY (legacy_numbers)
+      AND NOT (d.classid = 'pg_attrdef'::regclass AND EXISTS (
+            SELECT FROM pg_attrdef AS a WHERE a.oid = d.objid AND a.adrelid = campaigns_oid AND a.adnum = ANY (legacy_numbers)))
+      AND NOT (d.classid = 'pg_constraint'::regclass AND EXISTS (
+            SELECT FROM pg_constraint AS c
+            WHERE c.oid = d.objid AND c.conrelid = campaigns_oid AND c.contype IN ('c', 'n')
+              AND c.conkey <@ legacy_numbers))
+      AND NOT (d.classid = 'pg_class'::regclass AND EXISTS (
+            SELECT FROM pg_index AS i WHERE i.indexrelid = d.objid AND i.indrelid = campaigns_oid
+              AND NOT EXISTS (SELECT FROM pg_constraint AS c WHERE c.conindid = i.indexrelid)))
+      AND NOT (d.classid = 'pg_trigger'::regclass AND EXISTS (
+            SELECT FROM pg_trigger AS t
+            WHERE t.oid = d.objid AND t.tgrelid = campaigns_oid
+              AND (t.tgname = 'migration_keep_legacy_values_update' OR t.tgname = ANY (recorded))))
+      AND NOT (d.classid = 'pg_statistic_ext'::regclass AND EXISTS (
+            SELECT FROM pg_statistic_ext AS s WHERE s.oid = d.objid AND s.stxrelid = campaigns_oid))
+      AND NOT (d.classid = 'pg_publication_rel'::regclass AND EXISTS (
+            SELECT FROM pg_publication_rel AS r
+            JOIN pg_publication AS p ON p.oid = r.prpubid
+            JOIN pg_publication_tables AS t ON t.pubname = p.pubname
+            WHERE r.oid = d.objid AND t.schemaname = current_schema() AND t.tablename = 'campaigns'
+              AND coalesce(to_jsonb(t) ->> 'rowfilter', '') !~ '\m(campaign_type|status|launch_sequence)\M'));
+    IF found IS NOT NULL THEN
+        RAISE EXCEPTION 'these depend on the legacy columns of campaigns: %', found
+            USING ERRCODE = 'dependent_objects_still_exist',
+                  HINT = 'Drop or rewrite them first; nothing has been changed. CASCADE is never used.';
+    END IF;
+END
+$block$;
+-- end block: guard_dependents
 
 -- block: mappings
 -- How a legacy value becomes a phases value and back. What the installation adds to the fixed mapping stands in
@@ -287,6 +317,7 @@ CREATE TABLE IF NOT EXISTS migration_saved_objects (
     grants text,
     drop_statement text,
     create_statement text,
+    rebuild_statement text,
     recorded_at timestamptz NOT NULL DEFAULT now(),
     UNIQUE (kind, identity)
 );
@@ -568,7 +599,8 @@ BEGIN
 END
 $function$;
 
--- The triggers that keep both models in step, and the mirror of the legacy values.
+-- The triggers that keep both models in step, and the mirror of the legacy values. In one transaction with the columns: a
+-- phases writer that found columns without these triggers would leave a row that contradicts itself.
 CREATE OR REPLACE FUNCTION migration_install_sync()
 RETURNS void LANGUAGE plpgsql AS $function$
 DECLARE
@@ -579,7 +611,6 @@ BEGIN
         RETURN;
     END IF;
     LOCK TABLE campaigns IN SHARE ROW EXCLUSIVE MODE;
-    PERFORM migration_find_inverse_mappings();
     EXECUTE format(
         $body$
         CREATE OR REPLACE FUNCTION migration_keep_legacy_values() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
@@ -1050,6 +1081,43 @@ BEGIN
            END
     FROM migration_saved_objects AS s WHERE s.comment IS NOT NULL AND s.position BETWEEN 100 AND 399 ORDER BY s.id;
 
+    -- Extended statistics over a legacy column, and publications that list one.
+    INSERT INTO migration_saved_objects (position, kind, identity, definition, owner, drop_statement, create_statement)
+    SELECT 350, 'statistics', format('%I.%I', n.nspname, s.stxname), pg_get_statisticsobjdef(s.oid),
+           pg_get_userbyid(s.stxowner), format('DROP STATISTICS %I.%I', n.nspname, s.stxname),
+           concat_ws('; ', pg_get_statisticsobjdef(s.oid),
+                     format('ALTER STATISTICS %I.%I OWNER TO %I', n.nspname, s.stxname, pg_get_userbyid(s.stxowner)),
+                     CASE WHEN coalesce(s.stxstattarget, -1) >= 0
+                          THEN format('ALTER STATISTICS %I.%I SET STATISTICS %s', n.nspname, s.stxname, s.stxstattarget) END,
+                     'COMMENT ON STATISTICS ' || format('%I.%I IS %L', n.nspname, s.stxname, obj_description(s.oid, 'pg_statistic_ext')))
+    FROM pg_statistic_ext AS s JOIN pg_namespace AS n ON n.oid = s.stxnamespace
+    WHERE s.stxrelid = campaigns_oid
+      AND EXISTS (SELECT FROM pg_depend AS d
+                  WHERE d.classid = 'pg_statistic_ext'::regclass AND d.objid = s.oid
+                    AND d.refclassid = 'pg_class'::regclass AND d.refobjid = campaigns_oid
+                    AND d.refobjsubid = ANY (legacy_numbers));
+
+    -- PostgreSQL 14 knows no column lists, hence the detour over jsonb. A row filter on a legacy column is refused above.
+    INSERT INTO migration_saved_objects (position, kind, identity, definition, drop_statement, create_statement)
+    SELECT 340, 'publication', p.pubname, l.whole,
+           format('ALTER PUBLICATION %1$I DROP TABLE ONLY campaigns; ALTER PUBLICATION %1$I ADD TABLE ONLY campaigns (%2$s)%3$s',
+                  p.pubname, l.rest, l.filter),
+           format('ALTER PUBLICATION %1$I DROP TABLE ONLY campaigns; ALTER PUBLICATION %1$I ADD TABLE ONLY campaigns (%2$s)%3$s',
+                  p.pubname, l.whole, l.filter)
+    FROM pg_publication AS p
+    JOIN pg_publication_rel AS r ON r.prpubid = p.oid AND r.prrelid = campaigns_oid
+    CROSS JOIN LATERAL (
+        SELECT string_agg(format('%I', a.attname), ', ' ORDER BY a.attnum) AS whole,
+               string_agg(format('%I', a.attname), ', ' ORDER BY a.attnum) FILTER (WHERE a.attnum <> ALL (legacy_numbers)) AS rest,
+               coalesce((SELECT ' WHERE (' || (to_jsonb(t) ->> 'rowfilter') || ')' FROM pg_publication_tables AS t
+                         WHERE t.pubname = p.pubname AND t.schemaname = current_schema() AND t.tablename = 'campaigns'),
+                        '') AS filter
+        FROM pg_attribute AS a
+        WHERE a.attrelid = campaigns_oid
+          AND a.attnum = ANY (translate(to_jsonb(r) ->> 'prattrs', '[] ', '{}')::smallint[])
+    ) AS l
+    WHERE legacy_numbers && translate(to_jsonb(r) ->> 'prattrs', '[] ', '{}')::smallint[];
+
     INSERT INTO migration_saved_objects (position, kind, identity, create_statement)
     SELECT 500, 'column grant', format('%s %s', a.attname, g.ordinality),
            format('GRANT %s (%I) ON TABLE campaigns TO %s%s', g.privilege_type, a.attname,
@@ -1075,12 +1143,13 @@ BEGIN
         RAISE EXCEPTION 'migration.prefer_side is %, not phases or legacy', prefer USING ERRCODE = 'invalid_parameter_value';
     END IF;
     PERFORM migration_backup_campaigns();
+    PERFORM migration_find_inverse_mappings();
     PERFORM migration_expand_columns();
+    PERFORM migration_install_sync();
     PERFORM migration_refuse_unknown_values();
     IF prefer = '' THEN
         PERFORM migration_refuse_contradictions();
     END IF;
-    PERFORM migration_install_sync();
     PERFORM migration_install_metrics();
     PERFORM migration_count_metrics();
     LOOP

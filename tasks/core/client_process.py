@@ -13,7 +13,9 @@ log = logging.getLogger(__name__)
 
 LINES_KEPT = 2_000
 LINE_BYTES = 1024 * 1024
+WORDS_KEPT = 400
 END_SECONDS = 10.0
+DETAIL = re.compile(r"(^|: )(detail|DETAIL|Query was): ", re.IGNORECASE)
 ERROR = re.compile(r"(^|: )(error|fatal|ERROR|FATAL|PANIC): ")
 
 
@@ -66,8 +68,11 @@ async def run_client(
     failures = [line for line in said if _is_error(line) and not any(text in line for text in forgiven)]
     excused = any(any(text in line for text in forgiven) for line in said if _is_error(line))
     if failures or (process.returncode != 0 and not excused):
-        words = failures[:5] or list(said)[-5:] or [f"it ended with {process.returncode} and said nothing"]
-        raise ClientFailed(f"{program.name}: " + " ".join(words))
+        details = [line for line in said if DETAIL.search(line)] if failures else []
+        words = [*failures[:5], *details[:5]] or list(said)[-5:]
+        words = [line.removeprefix(f"{program.name}: ")[:WORDS_KEPT] for line in words]
+        words = words or [f"it ended with {process.returncode} and said nothing"]
+        raise ClientFailed(f"{program.name}: {'; '.join(words)}")
     return output.decode(errors="replace")
 
 

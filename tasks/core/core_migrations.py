@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import asyncpg
-
 from tasks.core import errors, golang_migrate, indexes, locks, run, sql_files
-from tasks.core.database import Connection, Database, connect
+from tasks.core.database import Connection, Database
+from tasks.core.dependents import move_dependents
 from tasks.core.models import LockHold
 from tasks.core.progress import Progress
 from tasks.core.settings import LockLimits, MigrateParameters
+from tasks.core.translation import translated
 
 CONTRACT, INDEXES = 35, 36
 DEFAULT_PREDECESSOR = 34
+# What a file locks against writers by itself.
+LOCKED_BY_FILE = {
+    (CONTRACT, "up"): ("campaigns",),
+    (CONTRACT, "down"): ("generated_domains", "campaigns"),
+    (INDEXES, "down"): ("generated_domains", "campaigns"),
+}
 
 
 async def apply_core_migrations(
@@ -19,17 +25,27 @@ async def apply_core_migrations(
 ) -> list[LockHold]:
     """Validate the constraints and build the indexes with writers at work, then run 000035 and 000036.
 
+    What is to be done is read from the catalog: whoever ran 000035 or a part of the work, it is not done again.
+
     Returns: how long each lock that keeps writers out was held.
 
     Raises:
         StepFailed, LockNotGranted: nothing of the statement that they name was applied.
+        VersionUnclear: golang-migrate's table does not fit what is there, and a person must look.
+        ConnectionLost: calling it again goes on from what is done.
     """
     holds: list[LockHold] = []
     schema, limits = parameters.schema_name, parameters.locks
-    async with connect(database, schema=schema, purpose="core migrations") as connection:
-        try:
+    remedy = "Nothing of the failed statement was applied; run again, it goes on from what is done."
+    async with run.work_session(database, schema, run_id, "core migrations") as connection:
+        with translated("core migrations", remedy):
+            await locks.set_limits(connection, limits, locks=False)
+            # A golang-migrate at work is waited for before anything else; its locks are not held during index builds.
+            async with golang_migrate.locked(connection, wait_seconds=limits.lock_wait_limit_seconds):
+                await _check_version(connection, parameters)
             if await connection.fetchval(sql_files.query("has_legacy_columns")):
                 await _prepare_constraints(connection, parameters, run_id, holds, progress)
+                holds += await move_dependents(database, schema, limits, run_id, progress)
             await indexes.build(database, schema, limits, run_id, progress)
             async with golang_migrate.locked(connection, wait_seconds=limits.lock_wait_limit_seconds):
                 await _run_files(connection, parameters, run_id, holds, progress)
@@ -38,13 +54,6 @@ async def apply_core_migrations(
             for table in ("campaigns", "generated_domains"):
                 # An index-only scan reads the table for every page that vacuum has not marked.
                 await connection.execute(f"VACUUM (ANALYZE) {table}")
-        except asyncpg.PostgresError as error:
-            raise errors.StepFailed(
-                step="core migrations",
-                sqlstate=error.sqlstate,
-                reason=" ".join(filter(None, (str(error), getattr(error, "hint", None)))),
-                remedy="Nothing of the failed statement was applied; run again, it goes on from what is done.",
-            ) from error
     return holds
 
 
@@ -57,23 +66,64 @@ async def _prepare_constraints(
 
     progress("check constraints", 0, None)
     tables = {"campaigns": "ACCESS EXCLUSIVE"}
-    await locks.under_lock(connection, "migration_add_checks()", tables, add_checks, parameters.locks, holds)
+    done = await connection.fetchrow(sql_files.query("read_transform_progress"))
+    assert done is not None
+    if not done["checked"]:
+        await locks.under_lock(connection, "migration_add_checks()", tables, add_checks, parameters.locks, holds)
     await locks.set_limits(connection, parameters.locks, locks=False)
     await connection.execute("SELECT migration_validate_checks()")
     await run.note(connection, run_id, "core-migrations", "check constraints validated")
 
 
+async def _check_version(connection: Connection, parameters: MigrateParameters) -> tuple[int, bool] | None:
+    """Read golang-migrate's version, while its locks are held.
+
+    Raises:
+        VersionUnclear: if it is dirty, above ours, another predecessor than expected, or ahead of what is there.
+    """
+    current = await golang_migrate.read_version(connection)
+    if current is None:
+        return None
+    version, dirty = current
+    legacy = await connection.fetchval(sql_files.query("has_legacy_columns"))
+    predecessor = parameters.expected_version or DEFAULT_PREDECESSOR
+    if dirty:
+        settled = predecessor if legacy else CONTRACT
+        reason = "golang-migrate refuses to work on a dirty version, and so does this"
+        remedy = f"Find out what failed. If nothing else is amiss, `migrate force {settled}` says so; then run again."
+    elif version > INDEXES:
+        reason = "000035 and 000036 are not both in place below it"
+        remedy = "Find out who skipped them; this does not work beneath later migrations."
+    elif legacy and version >= CONTRACT:
+        reason = "yet the legacy columns are there"
+        remedy = (
+            f"Find out who wrote it. If nothing else is amiss, `migrate force {predecessor}` says so; then run again."
+        )
+    elif version < CONTRACT and version != predecessor:
+        reason = f"the version before 000035 should be {predecessor}"
+        remedy = f"Migrate to {predecessor} first, or say --expected-version {version}."
+    else:
+        return current
+    raise errors.VersionUnclear(
+        schema=parameters.schema_name, version=version, dirty=", dirty" if dirty else "", reason=reason, remedy=remedy
+    )
+
+
 async def _run_files(
     connection: Connection, parameters: MigrateParameters, run_id: str, holds: list[LockHold], progress: Progress
 ) -> None:
-    current = await golang_migrate.read_version(connection)
+    if parameters.create_version_table:
+        predecessor = parameters.expected_version or DEFAULT_PREDECESSOR
+        await golang_migrate.create_version_table(connection, predecessor)
+    current = await _check_version(connection, parameters)
     if current is not None and current[0] < CONTRACT:
         await connection.execute(sql_files.query("save_predecessor"), str(current[0]))
-    for version in (CONTRACT, INDEXES):
-        if current is not None and current[0] >= version and not current[1]:
-            continue
-        progress(f"migration {version:06d}", version - CONTRACT, 2)
-        await run_migration(connection, version, "up", version, parameters.locks, run_id, holds)
+    if await connection.fetchval(sql_files.query("has_legacy_columns")):
+        progress(f"migration {CONTRACT:06d}", 0, 2)
+        await run_migration(connection, CONTRACT, "up", CONTRACT, parameters.locks, run_id, holds)
+    # Always, and in moments where its indexes are there: only the file itself knows whether all that it makes is.
+    progress(f"migration {INDEXES:06d}", 1, 2)
+    await run_migration(connection, INDEXES, "up", INDEXES, parameters.locks, run_id, holds)
 
 
 async def run_migration(
@@ -94,9 +144,11 @@ async def run_migration(
     """
 
     async def work(inside: Connection) -> None:
-        await inside.execute(sql_files.migration(version, direction))
+        # The file last: it takes its lock inside, and everything after it would add to the hold.
         if version_after is not None:
             await golang_migrate.write_version(inside, version_after)
         await run.note(inside, run_id, "core-migrations", f"{version:06d} {direction}")
+        await inside.execute(sql_files.migration(version, direction))
 
-    await locks.under_lock(connection, f"{version:06d} {direction}", {}, work, limits, holds)
+    tables = LOCKED_BY_FILE.get((version, direction), ())
+    await locks.under_lock(connection, f"{version:06d} {direction}", {}, work, limits, holds, tables)

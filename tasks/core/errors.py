@@ -198,3 +198,17 @@ class LegacyStatementsSeen(MigrationToolError):
     """
 
     exit_code = 5
+
+
+class ConnectionLost(ServerUnreachable):
+    """{step} lost its connection to the server ({reason}). What was committed stays, the rest was rolled back. Run again
+    when the server answers: it goes on from there.
+    """
+
+
+class VersionUnclear(MigrationToolError):
+    """golang-migrate's table {schema}.schema_migrations says {version}{dirty}, and {reason}. {remedy} Nothing of this step
+    was applied.
+    """
+
+    exit_code = 5

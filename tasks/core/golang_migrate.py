@@ -6,6 +6,7 @@ Source: golang-migrate's database/postgres/postgres.go and database/util.go.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 import zlib
@@ -14,6 +15,7 @@ from contextlib import asynccontextmanager
 
 from tasks.core import errors, sql_files
 from tasks.core.database import Connection
+from tasks.core.translation import CONNECTION_LOST, FOUND_CLOSED
 
 TABLE = "schema_migrations"
 _SALT = 1486364155
@@ -60,17 +62,31 @@ async def locked(connection: Connection, *, wait_seconds: float) -> AsyncIterato
                 seconds=wait_seconds,
                 attempts=attempts,
                 lock_timeout_ms=int(_POLL_SECONDS * 1000),
-                blockers="a golang-migrate that is at work on this database",
+                blockers=await _describe_holders(connection, keys),
             )
         if attempts == 1:
-            log.info("golang-migrate is at work on this database; waiting for it")
+            log.info(
+                "golang-migrate is at work on this database; waiting for %s", await _describe_holders(connection, keys)
+            )
         await asyncio.sleep(_POLL_SECONDS)
     try:
         yield
     finally:
+        # A session that was lost has given its locks back; a failure to say so must not hide what went wrong before.
         if not connection.is_closed():
-            for key in keys:
-                await connection.fetchval("SELECT pg_advisory_unlock($1)", key)
+            with contextlib.suppress(*CONNECTION_LOST, *FOUND_CLOSED):
+                for key in keys:
+                    await connection.fetchval("SELECT pg_advisory_unlock($1)", key)
+
+
+async def _describe_holders(connection: Connection, keys: tuple[int, int]) -> str:
+    rows = [await connection.fetchrow(sql_files.query("find_lock_holder"), key) for key in keys]
+    named = [
+        f"session {row['pid']} of {row['usename']} from {row['address']} ({row['application_name'] or 'golang-migrate'})"
+        for row in rows
+        if row is not None
+    ]
+    return ", ".join(dict.fromkeys(named)) or "a golang-migrate that has just ended"
 
 
 async def has_version_table(connection: Connection) -> bool:
@@ -86,6 +102,14 @@ async def read_version(connection: Connection) -> tuple[int, bool] | None:
         return None
     row = await connection.fetchrow(sql_files.query("read_migration_version"))
     return (row["version"], row["dirty"]) if row is not None else None
+
+
+async def create_version_table(connection: Connection, version: int) -> None:
+    """Make golang-migrate's table, with this version, where it is absent."""
+    if not await has_version_table(connection):
+        async with connection.transaction():
+            await connection.execute(sql_files.query("create_version_table"))
+            await connection.execute(sql_files.query("insert_migration_version"), version)
 
 
 async def write_version(connection: Connection, version: int) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import asyncpg
 
@@ -11,9 +14,13 @@ from tasks.core import errors, locks, run, sql_files
 from tasks.core.database import Connection, Database, connect
 from tasks.core.progress import Progress
 from tasks.core.settings import LockLimits
+from tasks.core.translation import translated
 
 log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
+# How often the same session in the way is named again.
+REMIND_SECONDS = 30.0
+STEP = "index build"
 
 
 async def build(database: Database, schema: str, limits: LockLimits, run_id: str, progress: Progress) -> int:
@@ -23,26 +30,55 @@ async def build(database: Database, schema: str, limits: LockLimits, run_id: str
 
     Raises:
         StepFailed: if one of the names is taken by another definition, or a build fails.
+        LockNotGranted: if somebody else is building one of them and does not come to an end.
     """
     definitions = sql_files.blocks(sql_files.migration(36, "up"))["index_definitions"]
-    async with connect(database, schema=schema, purpose="index build") as connection:
-        await connection.execute(definitions)
-        await locks.set_limits(connection, limits, locks=False)
+    async with run.work_session(database, schema, run_id, STEP) as connection:
+        with translated(STEP, "Run again: it goes on from what is done."):
+            await locks.set_limits(connection, limits, locks=False)
+            await connection.execute(definitions)
+            wanted = await _wait_for_other_builders(connection, limits)
+            _refuse_other_definitions(wanted)
+            missing = [index for index in wanted if not index["valid"]]
+            for number, index in enumerate(missing, start=1):
+                label = f"index {number} of {len(missing)}: {index['index_name']}"
+                await _build_one(database, connection, index, run_id, progress, label)
+    return len(missing)
+
+
+async def _wait_for_other_builders(connection: Connection, limits: LockLimits) -> list[asyncpg.Record]:
+    """The list, once nobody else is building one of it: an unfinished index of somebody's is not a leftover."""
+    started, attempts = time.monotonic(), 0
+    while True:
+        attempts += 1
         wanted = await connection.fetch(sql_files.query("list_missing_indexes"))
-        built = 0
-        for number, index in enumerate(wanted, start=1):
-            if index["valid"] and index["same"]:
-                continue
-            if index["present"] and not index["same"]:
-                raise errors.StepFailed(
-                    step="index build",
-                    sqlstate="42710",
-                    reason=f"index {index['index_name']} is there with another definition",
-                    remedy="Rename it and run again.",
-                )
-            await _build_one(database, connection, index, run_id, progress, f"index {number} of {len(wanted)}")
-            built += 1
-    return built
+        building = [index for index in wanted if index["builder"] is not None]
+        if not building:
+            return wanted
+        named = ", ".join(f"session {index['builder']}, which builds {index['index_name']}" for index in building)
+        waited = time.monotonic() - started
+        if waited > limits.lock_wait_limit_seconds:
+            raise errors.LockNotGranted(
+                statement="The index build",
+                seconds=waited,
+                attempts=attempts,
+                lock_timeout_ms=int(POLL_SECONDS * 1000),
+                blockers=named,
+            )
+        if attempts == 1:
+            log.info("waiting for %s", named)
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def _refuse_other_definitions(wanted: list[asyncpg.Record]) -> None:
+    taken = [f"{index['index_name']} ({index['found']})" for index in wanted if index["present"] and not index["same"]]
+    if taken:
+        raise errors.StepFailed(
+            step=STEP,
+            sqlstate="42710",
+            reason=f"names of 000036 are taken by another definition: {'; '.join(taken)}",
+            remedy="Rename or drop what bears the name, then run again.",
+        )
 
 
 async def _build_one(
@@ -51,25 +87,14 @@ async def _build_one(
     name = index["index_name"]
     # Written down before it is there, so that the way back finds it even if we are killed in the middle.
     await connection.execute(sql_files.query("save_added_index"), name)
-    if index["present"]:
-        log.info("dropping the invalid index %s, left by an interrupted build", name)
-        await connection.execute(
-            await connection.fetchval("SELECT format('DROP INDEX CONCURRENTLY %I', $1::text)", name)
-        )
-    statement = index["definition"].replace("CREATE INDEX ", "CREATE INDEX CONCURRENTLY ", 1)
-    watcher = asyncio.create_task(_watch(database, connection.get_server_pid(), f"{label}: {name}", progress))
-    try:
-        await connection.execute(statement)
-    except asyncpg.PostgresError as error:
-        raise errors.StepFailed(
-            step=f"building index {name}",
-            sqlstate=error.sqlstate,
-            reason=str(error),
-            remedy="Run again: the invalid leftover is dropped and built anew.",
-        ) from error
-    finally:
-        watcher.cancel()
-        await asyncio.gather(watcher, return_exceptions=True)
+    async with _watched(database, connection, label, progress):
+        if index["present"]:
+            log.info("dropping the invalid index %s, left by an interrupted build", name)
+            await connection.execute(
+                await connection.fetchval("SELECT format('DROP INDEX CONCURRENTLY %I', $1::text)", name)
+            )
+        with translated(f"building index {name}", "Run again: the invalid leftover is dropped and built anew."):
+            await connection.execute(index["definition"].replace("CREATE INDEX ", "CREATE INDEX CONCURRENTLY ", 1))
     await connection.execute(
         await connection.fetchval(
             "SELECT format('COMMENT ON INDEX %I IS %L', index_name, purpose) FROM phases_index_definitions()"
@@ -80,16 +105,32 @@ async def _build_one(
     await run.note(connection, run_id, "core-migrations", f"built index {name}")
 
 
+@asynccontextmanager
+async def _watched(database: Database, connection: Connection, label: str, progress: Progress) -> AsyncIterator[None]:
+    """While the body runs: report how far a build has come and who holds it up, from a connection of its own."""
+    watcher = asyncio.create_task(_watch(database, connection.get_server_pid(), label, progress))
+    try:
+        yield
+    finally:
+        watcher.cancel()
+        (ended,) = await asyncio.gather(watcher, return_exceptions=True)
+        if isinstance(ended, Exception):
+            log.warning("the watch over the index build ended early: %s", ended)
+
+
 async def _watch(database: Database, pid: int, label: str, progress: Progress) -> None:
-    """Report how far a build has come, and who holds it up, until cancelled."""
+    told, told_at = "", 0.0
     async with connect(database, purpose="index watch") as connection:
         while True:
             await asyncio.sleep(POLL_SECONDS)
+            blockers = await connection.fetch(sql_files.query("find_blockers"), pid)
+            named = "; ".join(row["description"] for row in blockers)
+            # The age in it changes from one look to the next; the sessions are what counts.
+            who = ", ".join(row["description"].partition("(")[0] for row in blockers)
+            if who and (who != told or time.monotonic() - told_at > REMIND_SECONDS):
+                log.warning("%s waits for %s", label, named)
+                told_at = time.monotonic()
+            told = who
             row = await connection.fetchrow(sql_files.query("read_index_progress"), pid)
-            if row is None:
-                continue
-            if row["phase"].startswith("waiting"):
-                blockers = await connection.fetch(sql_files.query("find_blockers"), pid)
-                if blockers:
-                    log.warning("%s waits for %s", label, "; ".join(row["description"] for row in blockers))
-            progress(f"{label}, {row['phase']}", row["blocks_done"] or 0, row["blocks_total"] or None)
+            if row is not None:
+                progress(f"{label}, {row['phase']}", row["done"], row["total"] or None)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import asyncpg
@@ -23,6 +23,13 @@ log = logging.getLogger(__name__)
 RETRIED = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 2.0
+# Beyond the server's deadlock_timeout, when a waiting lock makes an autovacuum give way.
+GIVE_WAY_MS = 500
+# As pg_locks writes them: the modes that do not conflict with what we ask for.
+HARMLESS = {
+    "ACCESS EXCLUSIVE": [],
+    "SHARE ROW EXCLUSIVE": ["AccessShareLock", "RowShareLock"],
+}
 
 
 async def set_limits(connection: Connection, limits: LockLimits, *, locks: bool = True) -> None:
@@ -41,30 +48,32 @@ async def under_lock(
     work: Callable[[Connection], Awaitable[T]],
     limits: LockLimits,
     holds: list[LockHold],
+    locked_inside: Sequence[str] = (),
 ) -> T:
     """Run `work` in a transaction that first locks `tables` (table name to lock mode), and commit.
 
     A lock that is not granted within the lock timeout is given back and asked for again after a pause with jitter. The hold
-    is measured from the first grant to the return of the commit and appended to `holds`. A work that takes its lock itself
-    says when in the setting migration.locked_at.
+    is measured from the first grant to the return of the commit and appended to `holds`. Before a table is locked against
+    writers, whoever maintains it (vacuum, an index build) is waited for in a way that keeps no writer waiting.
+
+    Args:
+        locked_inside: tables that the work locks itself; it says when in the setting migration.locked_at.
 
     Raises:
         LockNotGranted: after `limits.lock_wait_limit_seconds`, naming who is in the way.
     """
     started = time.monotonic()
     attempts = 0
+    in_the_way = "nobody any more: many short transactions took turns"
     while True:
         attempts += 1
         try:
             granted: float | None = None
             async with connection.transaction():
+                await _wait_for_maintenance(connection, [*tables, *locked_inside])
                 await set_limits(connection, limits)
                 for table, mode in tables.items():
-                    await connection.execute(
-                        await connection.fetchval(
-                            "SELECT format('LOCK TABLE %I IN %s MODE', $1::text, $2::text)", table, mode
-                        )
-                    )
+                    await _lock(connection, table, mode)
                     granted = granted or time.monotonic()
                 result = await work(connection)
                 if granted is None:
@@ -80,28 +89,50 @@ async def under_lock(
             return result
         except RETRIED as error:
             waited = time.monotonic() - started
+            wanted = tables or dict.fromkeys(locked_inside or ("campaigns",), "ACCESS EXCLUSIVE")
+            in_the_way = await describe_holders(connection, wanted) or in_the_way
             if waited > limits.lock_wait_limit_seconds:
                 raise errors.LockNotGranted(
                     statement=what,
                     seconds=waited,
                     attempts=attempts,
                     lock_timeout_ms=limits.lock_timeout_ms,
-                    blockers=await describe_holders(connection, list(tables) or ["campaigns"]),
+                    blockers=in_the_way,
                 ) from error
             pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(attempts, 10)) * random.uniform(0.5, 1.5)
             log.info(
-                "%s: no lock within %d ms, attempt %d, again in %.1f s", what, limits.lock_timeout_ms, attempts, pause
-            )
+                "%s: no lock within %d ms, attempt %d, again in %.1f s; in its way: %s",
+                what, limits.lock_timeout_ms, attempts, pause, in_the_way,
+            )  # fmt: skip
             await asyncio.sleep(pause)
 
 
-async def describe_holders(connection: Connection, tables: list[str]) -> str:
-    """Who holds locks on these tables, in words."""
-    rows = await connection.fetch(sql_files.query("find_table_lock_holders"), tables)
-    if not rows:
-        return "nobody any more"
+async def describe_holders(connection: Connection, wanted: dict[str, str]) -> str:
+    """Who holds locks that conflict with those wanted (table name to lock mode), in words; empty where nobody does."""
+    harmless = set.intersection(*(set(HARMLESS[mode]) for mode in wanted.values()))
+    rows = await connection.fetch(sql_files.query("find_table_lock_holders"), list(wanted), list(harmless))
     return "; ".join(
-        f"session {row['pid']} of {row['usename']} ({row['application_name'] or 'no application name'}, {row['state']},"
+        f"session {row['pid']} of {row['usename']} ({row['application_name']}, {row['state']},"
         f" transaction open for {row['seconds']} s, {row['modes']}): {row['query']}"
         for row in rows
     )
+
+
+async def _lock(connection: Connection, table: str, mode: str) -> None:
+    await connection.execute(
+        await connection.fetchval("SELECT format('LOCK TABLE %I IN %s MODE', $1::text, $2::text)", table, mode)
+    )
+
+
+async def _wait_for_maintenance(connection: Connection, tables: Sequence[str]) -> None:
+    """Lock out vacuum and index builds, but no writer: nobody who writes queues behind this.
+
+    An autovacuum gives way to a lock that has waited for the server's deadlock_timeout, which is longer than writers may be
+    kept waiting; so that wait is done here.
+    """
+    if not tables:
+        return
+    patience = await connection.fetchval(sql_files.query("read_deadlock_timeout")) + GIVE_WAY_MS
+    await connection.execute("SELECT set_config('lock_timeout', $1, true)", f"{patience}ms")
+    for table in tables:
+        await _lock(connection, table, "SHARE UPDATE EXCLUSIVE")

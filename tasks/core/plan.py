@@ -85,8 +85,15 @@ def _transform(sizes: Sizes) -> list[Line]:
             2 * copy,
             2 * sizes.campaigns_bytes,
         ),
-        (step, "SELECT migration_expand_columns()", EXCLUSIVE, "campaigns", EVERYBODY, moment, 0),
-        (step, "SELECT migration_install_sync()", SHARE_ROW, "campaigns", WRITERS, moment, 0),
+        (
+            step,
+            "SELECT migration_expand_columns(), migration_install_sync()",
+            EXCLUSIVE,
+            "campaigns",
+            EVERYBODY,
+            moment,
+            0,
+        ),
         (
             step,
             "SELECT migration_install_metrics()",

@@ -76,7 +76,7 @@ def times_chart(before: BenchmarkRun, after: BenchmarkRun) -> Chart | None:
             low, high = np.percentile(side.times_ms, [25, 75])
             axes.plot([low, high], [row, row], color=colour, linewidth=4, alpha=0.45, solid_capstyle="butt", zorder=2)
             axes.plot([median], [row], "o", color=colour, markersize=6, zorder=3)
-    _log_axis(axes, [one.name for one, _ in pairs], "median time (ms, log scale)")
+    _log_axis(axes, [one.name.replace("_", " ") for one, _ in pairs], "median time (ms, log scale)")
     return Chart("Times before and after", _svg(figure, "times", text), text)
 
 
@@ -95,7 +95,7 @@ def blocks_chart(before: BenchmarkRun, after: BenchmarkRun) -> Chart | None:
         axes.plot([one, other], [row, row], color=GRID, linewidth=1.5, zorder=1)
         axes.plot([one], [row], "s", color=BEFORE, markersize=6, zorder=2)
         axes.plot([other], [row], "s", color=AFTER, markersize=6, zorder=3)
-    _log_axis(axes, [name for name, _, _ in counted], "shared blocks (log scale)")
+    _log_axis(axes, [name.replace("_", " ") for name, _, _ in counted], "shared blocks (log scale)")
     return Chart("Blocks before and after", _svg(figure, "blocks", text), text)
 
 
@@ -162,7 +162,7 @@ def _canvas(rows: int) -> tuple[Figure, Axes]:
 
 
 def _rows(axes: Axes, names: Sequence[str]) -> None:
-    axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
+    axes.set_yticks(range(len(names)), names)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(axis="x", color=GRID, alpha=0.3, linewidth=0.6)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncpg
 from pydantic import Field
 
-from tasks.core import core_migrations, errors, golang_migrate, locks, sql_files, state
+from tasks.core import core_migrations, errors, golang_migrate, locks, run, sql_files, state
 from tasks.core.database import Connection, Database, connect
 from tasks.core.models import LockHold, Model, State
 from tasks.core.progress import Progress
 from tasks.core.settings import RollbackParameters
+from tasks.core.translation import translated
 
 
 class RollbackReport(Model):
@@ -45,28 +45,24 @@ async def roll_back(
     Raises:
         NothingToRollBack: if the database is not migrated, not even in part.
         StepFailed, LockNotGranted: nothing of the statement that they name was applied.
+        VersionUnclear: golang-migrate's table is dirty or above ours; nothing was applied.
+        ConnectionLost: calling it again goes on from what is done.
     """
     holds: list[LockHold] = []
-    async with connect(database, schema=parameters.schema_name, purpose="rollback") as connection:
+    remedy = "Nothing of the failed statement was applied; mend what it names and run the rollback again."
+    async with run.work_session(database, parameters.schema_name, run_id, "rollback") as connection:
         before = await _state_to_leave(connection, database, parameters)
-        counted = await _count(connection, before)
-        try:
-            if parameters.restore_data:
-                progress("restoring campaigns", 0, None)
-                await restore_data(connection, parameters)
+        with translated("rollback", remedy):
+            await locks.set_limits(connection, parameters.locks, locks=False)
+            counted = await _count(connection, before)
             async with golang_migrate.locked(connection, wait_seconds=parameters.locks.lock_wait_limit_seconds):
-                await _run_files(connection, parameters, run_id, holds, progress)
+                current = await _check_version(connection, parameters)
+                if parameters.restore_data:
+                    progress("restoring campaigns", 0, None)
+                    await restore_data(connection, parameters)
+                await _run_files(connection, parameters, current, run_id, holds, progress)
             await locks.set_limits(connection, parameters.locks, locks=False)
             await connection.execute("ANALYZE campaigns")
-        except asyncpg.PostgresError as error:
-            raise errors.StepFailed(
-                step="rollback",
-                sqlstate=error.sqlstate,
-                reason=" ".join(
-                    filter(None, (str(error), getattr(error, "detail", None), getattr(error, "hint", None)))
-                ),
-                remedy="Nothing of the failed statement was applied; mend what it names and run the rollback again.",
-            ) from error
         after = await state.read_state(connection)
     return counted.model_copy(update={"state_after": after, "data_restored": parameters.restore_data, "locks": holds})
 
@@ -101,10 +97,37 @@ async def _count(connection: Connection, before: State) -> RollbackReport:
     return RollbackReport(state_before=before, state_after=before, **dict(row))
 
 
-async def _run_files(
-    connection: Connection, parameters: RollbackParameters, run_id: str, holds: list[LockHold], progress: Progress
-) -> None:
+async def _check_version(connection: Connection, parameters: RollbackParameters) -> tuple[int, bool] | None:
+    """Read golang-migrate's version, while its locks are held.
+
+    Raises:
+        VersionUnclear: if it is dirty, or above ours: what was built on 000036 must go first.
+    """
     current = await golang_migrate.read_version(connection)
+    if current is None or (current[0] <= core_migrations.INDEXES and not current[1]):
+        return current
+    version, dirty = current
+    if dirty:
+        reason = "golang-migrate refuses to work on a dirty version, and so does this"
+        remedy = (
+            "Find out what failed and say `migrate force V` with the version that the database is at; then run again."
+        )
+    else:
+        reason = f"later migrations than {core_migrations.INDEXES:06d} have been applied"
+        remedy = f"Take them back first (`migrate goto {core_migrations.INDEXES}`)."
+    raise errors.VersionUnclear(
+        schema=parameters.schema_name, version=version, dirty=", dirty" if dirty else "", reason=reason, remedy=remedy
+    )
+
+
+async def _run_files(
+    connection: Connection,
+    parameters: RollbackParameters,
+    current: tuple[int, bool] | None,
+    run_id: str,
+    holds: list[LockHold],
+    progress: Progress,
+) -> None:
     predecessor = core_migrations.DEFAULT_PREDECESSOR
     saved = await connection.fetchval(sql_files.query("read_predecessor"))
     if saved is not None:

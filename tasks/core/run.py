@@ -23,10 +23,13 @@ from pydantic import BaseModel
 
 from tasks.core import errors, sql_files
 from tasks.core.database import Connection, Database, connect
+from tasks.core.translation import CONNECTION_LOST, FOUND_CLOSED
 
 # The server looks every 5 s whether a busy session's client is still there (client_connection_check_interval).
 ORPHAN_SECONDS = 15.0
-POLL_SECONDS = 0.2
+MOMENT_SECONDS = 1.0
+POLL_SECONDS = 0.1
+EXCLUSIVE, SHARED = "SELECT pg_try_advisory_lock($1)", "SELECT pg_try_advisory_lock_shared($1)"
 # What a role or a database may have set, and what would end or falsify a long run.
 SESSION_SETTINGS = {
     "idle_session_timeout": "0",
@@ -58,7 +61,8 @@ async def exclusive_run(
     """
     purpose = f"{flow_name} run lock"
     async with connect(database, schema=schema, purpose=purpose, settings=SESSION_SETTINGS) as connection:
-        if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", lock_key(schema)):
+        # A process that was killed a moment ago may hold it for another moment.
+        if not await _lock(connection, EXCLUSIVE, lock_key(schema), seconds=MOMENT_SECONDS):
             raise errors.AnotherRunIsActive(
                 database=database.database, schema=schema, holder=await _holder(connection, lock_key(schema))
             )
@@ -96,10 +100,10 @@ async def work_session(database: Database, schema: str, run_id: str, purpose: st
         AnotherRunIsActive: if another run has found this one dead and taken over, as may happen after a lost connection.
     """
     async with connect(database, schema=schema, purpose=purpose, settings=SESSION_SETTINGS) as connection:
-        # Another run holds it exclusively for a moment, while it closes what dead runs have left.
-        while not await connection.fetchval("SELECT pg_try_advisory_lock_shared($1)", session_lock_key(schema)):
-            await asyncio.sleep(POLL_SECONDS)
-        if await connection.fetchval(sql_files.query("read_run_outcome"), UUID(run_id)) == "interrupted":
+        # Another run may hold it exclusively for a moment, while it closes what dead runs have left.
+        admitted = await _lock(connection, SHARED, session_lock_key(schema), seconds=ORPHAN_SECONDS)
+        outcome = await connection.fetchval(sql_files.query("read_run_outcome"), UUID(run_id))
+        if not admitted or outcome == "interrupted":
             raise errors.AnotherRunIsActive(
                 database=database.database,
                 schema=schema,
@@ -110,27 +114,38 @@ async def work_session(database: Database, schema: str, run_id: str, purpose: st
 
 async def _wait_for_orphans(connection: Connection, database: Database, schema: str) -> None:
     """Take the session lock exclusively: from then on nothing of an earlier run is at work."""
-    key, deadline = session_lock_key(schema), time.monotonic() + ORPHAN_SECONDS
-    told = False
-    while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", key):
-        if time.monotonic() > deadline:
-            holder = f"{await _holder(connection, key)}, left at work by a run that has lost its lock"
-            raise errors.AnotherRunIsActive(database=database.database, schema=schema, holder=holder)
-        if not told:
-            log.info("waiting for what an earlier run has left at work: %s", await _holder(connection, key))
-            told = True
+    key = session_lock_key(schema)
+    if await _lock(connection, EXCLUSIVE, key, seconds=0):
+        return
+    log.info("waiting for what an earlier run has left at work: %s", await _holder(connection, key))
+    if not await _lock(connection, EXCLUSIVE, key, seconds=ORPHAN_SECONDS):
+        holder = f"{await _holder(connection, key)}, left at work by a run that has lost its lock"
+        raise errors.AnotherRunIsActive(database=database.database, schema=schema, holder=holder)
+
+
+async def _lock(connection: Connection, statement: str, key: int, *, seconds: float) -> bool:
+    """Ask for an advisory lock again and again: who waits for one holds a snapshot, which index builds wait for."""
+    deadline = time.monotonic() + seconds
+    while not await connection.fetchval(statement, key):
+        if time.monotonic() >= deadline:
+            return False
         await asyncio.sleep(POLL_SECONDS)
+    return True
 
 
 async def _finish(connection: Connection, database: Database, schema: str, run_id: str, outcome: str) -> None:
     """Write down how the run ended. What made it end counts more than a failure to do so."""
+    values = (sql_files.query("finish_run"), UUID(run_id), outcome)
     try:
-        if not connection.is_closed():
-            await connection.execute(sql_files.query("finish_run"), UUID(run_id), outcome)
-            return
+        await connection.execute(*values)
+    except (*CONNECTION_LOST, *FOUND_CLOSED) as lost:
+        log.info("the connection that held the run lock is gone (%s)", lost)
+    else:
+        return
+    try:
         async with connect(database, schema=schema, purpose="end of run") as another:
-            await another.execute(sql_files.query("finish_run"), UUID(run_id), outcome)
-    except (errors.MigrationToolError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            await another.execute(*values)
+    except (errors.MigrationToolError, asyncpg.PostgresError) as error:
         log.warning("the end of run %s (%s) could not be written down: %s", run_id, outcome, error)
 
 
@@ -138,7 +153,9 @@ async def _holder(connection: Connection, key: int) -> str:
     row = await connection.fetchrow(sql_files.query("find_lock_holder"), key)
     if row is None:
         return "a run that has just ended; try again"
-    since = f"{row['backend_start']:%Y-%m-%d %H:%M:%S %Z}" if row["backend_start"] is not None else "not shown to this role"
+    since = (
+        f"{row['backend_start']:%Y-%m-%d %H:%M:%S %Z}" if row["backend_start"] is not None else "not shown to this role"
+    )
     described = (
         f"session {row['pid']} of {row['usename']} from {row['address']} ({row['application_name']}, since {since})"
     )

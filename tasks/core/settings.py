@@ -146,6 +146,11 @@ class MigrateParameters(BenchmarkParameters):
     expected_version: int | None = Field(
         default=None, title="Expected version", description="golang-migrate version before 000035, if not 34."
     )
+    create_version_table: bool = Field(
+        default=False,
+        title="Create the version table",
+        description="Make golang-migrate's schema_migrations where it is absent, so that its CLI can take over.",
+    )
     require_target: bool = Field(
         default=False, title="Require the target", description="A missed improvement target fails the run."
     )

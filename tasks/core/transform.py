@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from uuid import UUID
 
-import asyncpg
-
 from tasks.core import errors, locks, run, sql_files, toolkit
-from tasks.core.database import Connection, Database, connect
+from tasks.core.database import Connection, Database
 from tasks.core.models import LockHold, TransformResult
 from tasks.core.pace import Pacer
 from tasks.core.progress import Progress
 from tasks.core.settings import MigrateParameters
+from tasks.core.translation import translated
 
+log = logging.getLogger(__name__)
 FIRST_BATCH = 100
 LARGEST_BATCH = 5000
 PAUSE_BETWEEN_ROUNDS_SECONDS = 0.2
@@ -28,26 +29,22 @@ async def transform(
     Raises:
         StepFailed: with the server's words, where a row or an object is not as preflight saw it.
         LockNotGranted: where a lock, or the last rows, cannot be had within the limits.
+        ConnectionLost: calling it again goes on from what is done.
     """
-    async with connect(database, schema=parameters.schema_name, purpose="transform") as connection:
-        if not await connection.fetchval(sql_files.query("has_legacy_columns")):
-            return TransformResult(campaigns=0, seconds=0.0, scan_seconds=0.0, batches=0, longest_batch_ms=0.0)
-        # Measured first and by itself, with the parallelism that the count has, so that their ratio says something.
-        scan_seconds = await _time_one_scan(connection)
-        started = time.monotonic()
-        try:
+    async with run.work_session(database, parameters.schema_name, run_id, "transform") as connection:
+        with translated("transform", "Run again: it goes on from what is done."):
+            await locks.set_limits(connection, parameters.locks, locks=False)
+            if not await connection.fetchval(sql_files.query("has_legacy_columns")):
+                return TransformResult(campaigns=0, seconds=0.0, scan_seconds=0.0, batches=0, longest_batch_ms=0.0)
+            # Measured first and by itself, with the parallelism that the count has, so that their ratio says something.
+            scan_seconds = await _time_one_scan(connection)
+            started = time.monotonic()
             holds = await expand(connection, parameters, run_id)
             progress("counting domains", 0, None)
+            await locks.set_limits(connection, parameters.locks, locks=False)
             await connection.fetchval("SELECT migration_count_metrics()")
             campaigns, batches, longest_ms = await _fill(connection, parameters, run_id, progress)
-        except asyncpg.PostgresError as error:
-            raise errors.StepFailed(
-                step="transform",
-                sqlstate=error.sqlstate,
-                reason=_words(error),
-                remedy="Run again: it goes on from what is done.",
-            ) from error
-        seconds = time.monotonic() - started
+            seconds = time.monotonic() - started
     return TransformResult(
         campaigns=campaigns,
         seconds=round(seconds, 3),
@@ -69,19 +66,24 @@ async def expand(connection: Connection, parameters: MigrateParameters, run_id: 
     await toolkit.add_mappings(connection, parameters)
     await connection.fetchval("SELECT migration_backup_campaigns()")
 
-    async def call(function: str, tables: dict[str, str]) -> None:
+    async def call(functions: str, tables: dict[str, str]) -> None:
         async def work(inside: Connection) -> None:
-            await inside.execute("SELECT " + function)
-            await run.note(inside, run_id, "transform", function)
+            await inside.execute("SELECT " + functions)
+            await run.note(inside, run_id, "transform", functions)
 
-        await locks.under_lock(connection, function, tables, work, limits, holds)
+        await locks.under_lock(connection, functions, tables, work, limits, holds)
 
-    await call("migration_expand_columns()", {"campaigns": "ACCESS EXCLUSIVE"})
+    done = await connection.fetchrow(sql_files.query("read_transform_progress"))
+    assert done is not None
+    if not done["expanded"]:
+        await connection.execute("SELECT migration_find_inverse_mappings()")
+        # Together: a phases writer that found the columns without the triggers would leave rows that contradict themselves.
+        await call("migration_expand_columns(), migration_install_sync()", {"campaigns": "ACCESS EXCLUSIVE"})
     await connection.execute("SELECT migration_refuse_unknown_values()")
     if parameters.prefer is None:
         await connection.execute("SELECT migration_refuse_contradictions()")
-    await call("migration_install_sync()", {"campaigns": "SHARE ROW EXCLUSIVE"})
-    await call("migration_install_metrics()", {"generated_domains": "SHARE ROW EXCLUSIVE"})
+    if not done["measured"]:
+        await call("migration_install_metrics()", {"generated_domains": "SHARE ROW EXCLUSIVE"})
     return holds
 
 
@@ -96,40 +98,59 @@ async def _fill(
     while True:
         await pacer.wait_for_others()
         began = time.monotonic()
-        async with connection.transaction():
-            # A batch that a crash of the server takes with it is simply filled again.
-            await connection.execute("SET LOCAL synchronous_commit = off")
-            row = await connection.fetchrow(
-                "SELECT last_id, filled FROM migration_fill_batch($1, $2, $3)", after, size, parameters.prefer or ""
-            )
-            assert row is not None
-            if row["filled"]:
-                await run.note(connection, run_id, "transform", f"batch up to {row['last_id']}", row["filled"])
+        try:
+            last_id, filled = await _fill_batch(connection, parameters, run_id, after, size)
+            left = [] if filled else await _left_over(connection)
+        except locks.RETRIED as error:
+            log.info("the batch waits: %s", error)
+            filled, left = 0, ["whose table is locked"]
         took_ms = (time.monotonic() - began) * 1000
-        if row["filled"]:
-            done, batches, longest = done + row["filled"], batches + 1, max(longest, took_ms)
-            after, deadline = row["last_id"], None
+        if filled:
+            done, batches, longest = done + filled, batches + 1, max(longest, took_ms)
+            after, deadline = last_id, None
             size = _next_size(size, took_ms, parameters.batch_ms)
             progress("campaigns filled", done, total)
             continue
-        # The end of a round. What is left was locked by somebody, or its campaign is gone.
-        await connection.execute("SELECT migration_forget_deleted()")
-        left: list[UUID] = await connection.fetchval(
-            "SELECT array(SELECT campaign_id FROM campaign_metrics_baseline LIMIT 20)"
-        )
+        # The end of a round. What is left was locked by somebody.
         if not left:
             return done, batches, longest
         deadline = deadline or time.monotonic() + parameters.locks.lock_wait_limit_seconds
         if time.monotonic() > deadline:
+            holders = await locks.describe_holders(connection, {"campaigns": "ACCESS EXCLUSIVE"})
             raise errors.LockNotGranted(
-                statement=f"The batch of campaigns {', '.join(map(str, left))}",
+                statement=f"The batch of campaigns {', '.join(left)}",
                 seconds=parameters.locks.lock_wait_limit_seconds,
                 attempts=batches,
                 lock_timeout_ms=parameters.locks.lock_timeout_ms,
-                blockers=await locks.describe_holders(connection, ["campaigns"]),
+                blockers=holders or "nobody any more",
             )
         after = None
         await asyncio.sleep(PAUSE_BETWEEN_ROUNDS_SECONDS)
+
+
+async def _fill_batch(
+    connection: Connection, parameters: MigrateParameters, run_id: str, after: UUID | None, size: int
+) -> tuple[UUID | None, int]:
+    """Fill one batch behind a key. Returns the last key and how many there were: none, or none that was not locked."""
+    async with connection.transaction():
+        # A batch that a crash of the server takes with it is simply filled again.
+        await connection.execute("SET LOCAL synchronous_commit = off")
+        row = await connection.fetchrow(
+            "SELECT last_id, filled FROM migration_fill_batch($1, $2, $3)", after, size, parameters.prefer or ""
+        )
+        assert row is not None
+        if row["filled"]:
+            await run.note(connection, run_id, "transform", f"batch up to {row['last_id']}", row["filled"])
+    return row["last_id"], row["filled"]
+
+
+async def _left_over(connection: Connection) -> list[str]:
+    """Up to 20 campaigns that are still to be filled; those deleted meanwhile are forgotten."""
+    await connection.execute("SELECT migration_forget_deleted()")
+    left: list[str] = await connection.fetchval(
+        "SELECT array(SELECT campaign_id::text FROM campaign_metrics_baseline LIMIT 20)"
+    )
+    return left
 
 
 def _next_size(size: int, took_ms: float, target_ms: int) -> int:
@@ -142,7 +163,3 @@ async def _time_one_scan(connection: Connection) -> float:
     began = time.monotonic()
     await connection.fetchval(sql_files.query("count_metrics_once"))
     return time.monotonic() - began
-
-
-def _words(error: asyncpg.PostgresError) -> str:
-    return " ".join(part for part in (str(error), getattr(error, "hint", None) or "") if part)

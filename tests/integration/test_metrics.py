@@ -198,8 +198,8 @@ async def _interleave(database: Database, writes: list[tuple[str, int, int, str 
     blocks = sql_files.blocks(sql_files.script("migrate-campaign-data"))
     steps = [
         "".join(blocks[name] for name in ("guard", "mappings", "keep_row", "toolkit")),
-        "SELECT migration_backup_campaigns(); SELECT migration_expand_columns()",
-        "SELECT migration_install_sync()",
+        "SELECT migration_backup_campaigns(); SELECT migration_find_inverse_mappings()",
+        "SELECT migration_expand_columns(), migration_install_sync()",
         "SELECT migration_install_metrics()",
         "SELECT migration_count_metrics()",
         "SELECT migration_fill_batch(NULL, 7, '')",

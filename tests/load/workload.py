@@ -118,7 +118,8 @@ class Workload:
                 step()
         except asyncpg.PostgresError as error:
             sqlstate = error.sqlstate or "?"
-            self.error_texts.setdefault(f"{sqlstate} {name}", str(error)[:200])
+            words = " ".join(filter(None, (str(error), getattr(error, "detail", None), getattr(error, "context", None))))
+            self.error_texts.setdefault(f"{sqlstate} {name}", words[:1000])
             if sqlstate == UNDEFINED_COLUMN:
                 self._application = sql.Phases
         seconds = time.monotonic() - began

@@ -91,7 +91,7 @@ def test_runs_without_a_pattern_in_common_are_refused() -> None:
 
 
 @pytest.mark.parametrize(("domains", "marked"), [(10_100, False), (10_102, True), (9_000, True)])
-def test_another_data_volume_is_marked_beyond_one_percent(domains: int, marked: bool) -> None:  # noqa: FBT001
+def test_another_data_volume_is_marked_beyond_one_percent(domains: int, marked: bool) -> None:  # noqa: FBT001 - by name
     comparison = compare(run(timing("a", 10)), run(timing("a", 5), domains=domains), target=40)
     assert any("number of domains differs" in note for note in comparison.notes) == marked
 

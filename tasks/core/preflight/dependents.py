@@ -13,7 +13,6 @@ WHY = {
     "pg_constraint": "a constraint that ties a legacy column to something else",
     "pg_statistic_ext": "extended statistics over a legacy column",
     "pg_publication_rel": "a publication that lists or filters by a legacy column",
-    "pg_attrdef": "a default that reads a legacy column",
 }
 IN_CLASS = "it reads a legacy column, directly or through another view"
 
@@ -21,9 +20,9 @@ IN_CLASS = "it reads a legacy column, directly or through another view"
 async def check_dependents(subject: Subject) -> None:
     """The whole closure from pg_depend, less what 000035 records and drops by itself. Each one is a blocker."""
     for row in await subject.fetch("find_legacy_dependents", subject.campaigns_oid):
-        why = WHY.get(row["catalog"].rpartition(".")[2], IN_CLASS)
-        if row["description"].startswith("column "):
-            why = "a generated column, which DROP COLUMN would take along"
+        why = WHY.get(row["catalog"], IN_CLASS)
+        if row["description"].startswith(("column ", "default value ")):
+            why = "computed from it, and DROP COLUMN would take it along"
         subject.block(
             "dependent",
             f"{row['description']} depends on campaign_type, status or launch_sequence: {why}",

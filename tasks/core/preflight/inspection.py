@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 
 from tasks.core import errors, sql_files
-from tasks.core.database import Database, connect
+from tasks.core.database import Connection, Database, connect
 from tasks.core.models import PreflightReport, State
 from tasks.core.preflight import activity, collisions, data, dependents, server, surroundings, tables
 from tasks.core.preflight.subject import Subject, listed
@@ -37,10 +37,7 @@ async def run_preflight(database: Database, parameters: MigrateParameters, *, fo
     async with connect(database, schema=parameters.schema_name, purpose="preflight", settings=SETTINGS) as connection:
         try:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
-                session = await connection.fetchrow(sql_files.query("describe_session"), parameters.schema_name)
-                assert session is not None
-                subject = Subject(connection, database, parameters, session, for_apply)
-                await _look(subject)
+                return await inspect(connection, database, parameters, for_apply=for_apply)
         except asyncpg.LockNotAvailableError as error:
             raise errors.LockNotGranted(
                 statement="Reading the campaign tables",
@@ -53,6 +50,16 @@ async def run_preflight(database: Database, parameters: MigrateParameters, *, fo
             raise errors.StepFailed(
                 step="preflight", sqlstate=error.sqlstate, reason=str(error), remedy="Nothing was changed."
             ) from error
+
+
+async def inspect(
+    connection: Connection, database: Database, parameters: MigrateParameters, *, for_apply: bool
+) -> PreflightReport:
+    """Look through a connection that is open, in whatever transaction it is in; it only reads."""
+    session = await connection.fetchrow(sql_files.query("describe_session"), parameters.schema_name)
+    assert session is not None
+    subject = Subject(connection, database, parameters, session, for_apply)
+    await _look(subject)
     return _report(subject)
 
 
@@ -137,8 +144,13 @@ def summary(report: PreflightReport) -> str:
     for finding in report.blockers[:SHOWN_IN_SUMMARY]:
         named = [key for key in finding.keys if key not in finding.message]
         keys = f" [{listed(named)}]" if named else ""
-        sentences.append(f"{finding.message[:1].upper()}{finding.message[1:]}{keys}. {finding.remedy}")
+        sentences.append(f"{_sentence(finding.message)}{keys}. {finding.remedy}")
     more = len(report.blockers) - SHOWN_IN_SUMMARY
     if more > 0:
         sentences.append(f"And {more} more, in the findings.")
     return " ".join(sentences)
+
+
+def _sentence(message: str) -> str:
+    """The message with a capital letter, unless it begins with a name."""
+    return message[:1].upper() + message[1:] if message.partition(" ")[0].isalpha() else message

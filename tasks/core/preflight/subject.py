@@ -98,7 +98,12 @@ class Subject:
         shown = [str(key) for key in keys[:KEYS_SHOWN]]
         self.findings.append(
             Finding(
-                code=code, severity=severity, message=message, remedy=remedy, keys=shown, count=max(count, len(keys))
+                code=code,
+                severity=severity,
+                message=message.rstrip("."),
+                remedy=remedy,
+                keys=shown,
+                count=max(count, len(keys)),
             )
         )
 

@@ -1,0 +1,9 @@
+"""What reads the legacy columns and can go on reading them: moved to a compatibility view while both models live."""
+
+from __future__ import annotations
+
+from tasks.core.dependents.find import find_dependents
+from tasks.core.dependents.model import Dependent
+from tasks.core.dependents.move import move_dependents
+
+__all__ = ["Dependent", "find_dependents", "move_dependents"]

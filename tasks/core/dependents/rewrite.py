@@ -1,0 +1,123 @@
+"""Rewriting definitions on PostgreSQL's own parse tree: campaigns becomes the compatibility view, a legacy column an expression."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import postgast
+from google.protobuf.message import Message
+from postgast import pg_query_pb2 as nodes
+
+LEGACY_COLUMNS = ("campaign_type", "status", "launch_sequence")
+# What a phases column answers to in an UPDATE OF list.
+PHASES_OF = {"campaign_type": "current_phase", "status": "phase_status"}
+
+
+class CannotRewrite(Exception):  # noqa: N818 - it is caught and turned into a finding
+    """Why a definition cannot be rewritten."""
+
+
+def to_view(statement: str, schema: str, view: str) -> str:
+    """Let a statement read `view` wherever it read campaigns; aliases and all else stay.
+
+    Raises:
+        CannotRewrite: if it writes to campaigns.
+    """
+    tree = postgast.parse(statement)
+    for kind in (nodes.InsertStmt, nodes.UpdateStmt, nodes.DeleteStmt, nodes.MergeStmt):
+        for write in postgast.find_nodes(tree, kind):
+            if _is_campaigns(write.relation, schema):
+                message = "it writes to campaigns, and the compatibility view is for reading"
+                raise CannotRewrite(message)
+    for table in list(postgast.find_nodes(tree, nodes.RangeVar)):
+        if _is_campaigns(table, schema):
+            if not table.alias.aliasname:
+                table.alias.aliasname = table.relname
+            table.schemaname = schema
+            table.relname = view
+    return postgast.deparse(tree)
+
+
+def reads_whole_rows(statement: str, schema: str) -> bool:
+    """Whether a definition, as the server prints it, hands on rows of campaigns as a whole: to_jsonb(c), SELECT c."""
+    tree = postgast.parse(statement)
+    aliases = {
+        table.alias.aliasname or table.relname
+        for table in postgast.find_nodes(tree, nodes.RangeVar)
+        if _is_campaigns(table, schema)
+    }
+    for column in postgast.find_nodes(tree, nodes.ColumnRef):
+        fields = [field.WhichOneof("node") for field in column.fields]
+        # The server writes every plain star out as columns; a star that is left is a whole row.
+        if fields == ["string", "a_star"] and column.fields[0].string.sval in aliases:
+            return True
+        if fields == ["string"] and column.fields[0].string.sval in aliases:
+            return True
+    return False
+
+
+def columns_to_expressions(expression: str, expressions: Mapping[str, str], *, qualifiers: frozenset[str]) -> str:
+    """Put expressions in the place of column references, in an expression as the server prints it.
+
+    Args:
+        expressions: by column name; `{row}` in them stands for the qualifier that the reference had.
+        qualifiers: the table names under which the columns may be referenced; unqualified ones are always meant.
+    """
+    tree = postgast.parse("SELECT " + expression)
+    _replace_columns(tree, expressions, qualifiers)
+    return postgast.deparse(tree).removeprefix("SELECT ")
+
+
+def trigger_to_phases(definition: str, expressions: Mapping[str, str]) -> str:
+    """A trigger's definition with its UPDATE OF list and WHEN clause on the phases.
+
+    Raises:
+        CannotRewrite: if the list names nothing that remains.
+    """
+    tree = postgast.parse(definition)
+    (trigger,) = postgast.find_nodes(tree, nodes.CreateTrigStmt)
+    names = [column.string.sval for column in trigger.columns]
+    wanted: list[str] = []
+    for name in names:
+        if name not in LEGACY_COLUMNS:
+            wanted.append(name)
+        elif name in PHASES_OF:
+            wanted.append(PHASES_OF[name])
+    if names and not wanted:
+        message = f"it fires on {', '.join(names)}, for which the phases have no column"
+        raise CannotRewrite(message)
+    del trigger.columns[:]
+    for name in dict.fromkeys(wanted):
+        trigger.columns.add().string.sval = name
+    if trigger.HasField("when_clause"):
+        _replace_columns(trigger, expressions, frozenset({"old", "new"}))
+    trigger.replace = not trigger.isconstraint
+    return postgast.deparse(tree)
+
+
+def _replace_columns(tree: Message, expressions: Mapping[str, str], qualifiers: frozenset[str]) -> None:
+    for node in list(_wrappers(tree)):
+        if node.WhichOneof("node") != "column_ref":
+            continue
+        names = [field.string.sval for field in node.column_ref.fields if field.WhichOneof("node") == "string"]
+        if names[-1] not in expressions or (len(names) > 1 and names[-2] not in qualifiers):
+            continue
+        row = names[-2] + "." if len(names) > 1 else ""
+        replacement = postgast.parse("SELECT " + expressions[names[-1]].replace("{row}", row))
+        target = replacement.stmts[0].stmt.select_stmt.target_list[0].res_target.val
+        node.CopyFrom(target)
+
+
+def _wrappers(message: Message) -> Iterator[nodes.Node]:
+    """Every place in a tree that holds one node of any kind, so that another kind can be put there."""
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        for inner in value if isinstance(value, Sequence) else [value]:
+            if isinstance(inner, nodes.Node):
+                yield inner
+            yield from _wrappers(inner)
+
+
+def _is_campaigns(table: nodes.RangeVar, schema: str) -> bool:
+    return table.relname == "campaigns" and table.schemaname in ("", schema)

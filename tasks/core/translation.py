@@ -1,0 +1,49 @@
+"""Driver errors become ours, once, with what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+
+from tasks.core import errors
+
+# A server that stopped or crashed, a network that broke, an administrator's pg_terminate_backend.
+CONNECTION_LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    ConnectionError,
+)
+# The same, at the next statement of a session that ended while it was idle. The second is a bug of the driver's own: it has
+# read the server's farewell and is not ready for a statement.
+FOUND_CLOSED = (asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+
+@contextmanager
+def translated(step: str, remedy: str) -> Iterator[None]:
+    """Translate what the driver raises in the body.
+
+    Args:
+        step: named in the message.
+        remedy: what to do about an error of the server's.
+
+    Raises:
+        ConnectionLost: the session is gone; a retry can help.
+        StepFailed: with the server's words and its hint.
+    """
+    try:
+        yield
+    except CONNECTION_LOST as error:
+        raise errors.ConnectionLost(step=step, reason=str(error) or type(error).__name__) from error
+    except FOUND_CLOSED as error:
+        if "connection is closed" not in str(error) and "another operation (2) is in progress" not in str(error):
+            raise
+        raise errors.ConnectionLost(step=step, reason=str(error)) from error
+    except asyncpg.PostgresError as error:
+        said = (str(error), getattr(error, "detail", None), getattr(error, "hint", None))
+        raise errors.StepFailed(
+            step=step, sqlstate=error.sqlstate, reason=" ".join(filter(None, said)), remedy=remedy
+        ) from error

@@ -1,0 +1,271 @@
+"""flows.migrate and its kin from a shell: one message, an exit code that scripts can rely on, and a report every time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.settings import PREFECT_API_URL
+
+from tasks.core.database import Database, connect
+from tasks.core.run import lock_key
+from tasks.core.sample import build_sample_database, create_database
+from tasks.core.server import PostgresServer
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
+
+ROOT = Path(__file__).resolve().parents[2]
+QUICK = ["--benchmark-rounds", "5"]
+
+
+@dataclass
+class Shell:
+    """Runs flows as an operator does, on databases of one server."""
+
+    server: PostgresServer
+    api_url: str
+    directory: Path
+    numbers: Iterator[int]
+
+    def database(self) -> Database:
+        """A new small legacy database."""
+        return asyncio.run(
+            create_database(self.server.database(), f"sample_{next(self.numbers)}", template="the_template")
+        )
+
+    def execute(self, database: Database, statement: str) -> None:
+        async def work() -> None:
+            async with connect(database) as connection:
+                await connection.execute(statement)
+
+        asyncio.run(work())
+
+    def columns(self, database: Database) -> set[str]:
+        async def work() -> set[str]:
+            async with connect(database) as connection:
+                rows = await connection.fetch(
+                    "SELECT attname FROM pg_attribute"
+                    " WHERE attrelid = 'campaigns'::regclass AND attnum > 0 AND NOT attisdropped"
+                )
+                return {row["attname"] for row in rows}
+
+        return asyncio.run(work())
+
+    def run(self, module: str, database: str | Database, *flags: str, password: str | None = None) -> Finished:
+        """`python -m MODULE`; `database` is one of the server's, or a URL."""
+        name = database if isinstance(database, str) else self.server.url(database.database)
+        reports = self.directory / f"reports-{next(self.numbers)}"
+        done = subprocess.run(
+            [sys.executable, "-m", module, "--database-url", name, "--report-directory", str(reports), *flags],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "PREFECT_API_URL": self.api_url,
+                "PGPASSWORD": password or self.server.password.get_secret_value(),
+            },
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+        report = reports / "report.json"
+        content = json.loads(report.read_text()) if report.exists() else None
+        return Finished(done.returncode, done.stdout, done.stderr, content)
+
+
+@dataclass
+class Finished:
+    """What became of a program."""
+
+    code: int
+    out: str
+    err: str
+    report: dict[str, Any] | None
+
+    @property
+    def outcome(self) -> str | None:
+        return None if self.report is None else self.report["outcome"]
+
+    def explained(self, code: int, outcome: str) -> bool:
+        """Ended with this code and outcome, and without a traceback."""
+        assert (self.code, self.outcome) == (code, outcome), self.out + self.err
+        assert "Traceback" not in self.err
+        return True
+
+
+@pytest.fixture(scope="module")
+def shell(prefect_harness: None) -> Iterator[Shell]:
+    directory = Path(tempfile.mkdtemp(prefix="campaign-shell-"))
+    directory.chmod(0o755)
+    api_url = PREFECT_API_URL.value()
+    assert api_url is not None
+    with PostgresServer.start(directory / "postgres") as server:
+        template = asyncio.run(create_database(server.database(), "the_template"))
+        asyncio.run(build_sample_database(template, campaigns=60, domains=3_000))
+        yield Shell(server, api_url, directory, count(1))
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def test_a_plan_ends_with_0_and_changes_nothing(shell: Shell) -> None:
+    database = shell.database()
+    before = shell.columns(database)
+
+    done = shell.run("flows.migrate", database)
+
+    assert done.explained(0, "planned")
+    assert "nothing was changed" in done.out
+    assert done.report is not None
+    assert len(done.report["plan"]) > 5
+    assert shell.columns(database) == before
+
+
+def test_migrating_looking_after_and_going_back_all_end_with_0(shell: Shell) -> None:
+    database = shell.database()
+    before = shell.columns(database)
+
+    migrated = shell.run("flows.migrate", database, "--mode", "apply", "--benchmark-writes", *QUICK)
+    assert migrated.explained(0, "succeeded")
+    assert "Before and after" in migrated.out
+    assert "user_campaign_dashboard" in migrated.out
+    assert "campaign_type" not in shell.columns(database)
+
+    assert shell.run("flows.migrate", database, "--mode", "apply").explained(0, "already_migrated")
+    assert shell.run("flows.migrate", database, "--mode", "status").explained(0, "already_migrated")
+    for module in ("flows.validate", "flows.maintain"):
+        assert shell.run(module, database).explained(0, "succeeded")
+    assert shell.run("flows.benchmark", database, *QUICK).explained(0, "succeeded")
+
+    counted = shell.run("flows.rollback", database)
+    assert counted.explained(0, "planned")
+    assert "60 campaigns keep every legacy value" in counted.out
+    unconfirmed = shell.run("flows.rollback", database, "--mode", "apply")
+    assert unconfirmed.explained(2, "refused")
+    assert f"--confirm {database.database}" in unconfirmed.err
+    assert "campaign_type" not in shell.columns(database)
+
+    back = shell.run("flows.rollback", database, "--mode", "apply", "--confirm", database.database)
+    assert back.explained(0, "rolled_back")
+    assert shell.columns(database) == before
+
+
+def test_stopping_after_the_transform_rests_with_both_models_and_goes_on_later(shell: Shell) -> None:
+    database = shell.database()
+
+    resting = shell.run("flows.migrate", database, "--mode", "apply", "--stop-after", "transform", *QUICK)
+    assert resting.explained(0, "succeeded")
+    assert {"campaign_type", "current_phase"} <= shell.columns(database)
+
+    assert shell.run("flows.migrate", database, "--mode", "apply", *QUICK).explained(0, "succeeded")
+    assert "campaign_type" not in shell.columns(database)
+
+
+def test_a_server_that_does_not_answer_ends_with_3(shell: Shell) -> None:
+    done = shell.run("flows.migrate", "postgresql://app@127.0.0.1:1/campaigns")
+
+    assert done.explained(3, "failed")
+    assert "No PostgreSQL server answers at 127.0.0.1:1" in done.err
+
+
+def test_a_wrong_password_ends_with_3_and_is_not_repeated(shell: Shell) -> None:
+    done = shell.run("flows.migrate", shell.database(), password="not-this-one")
+
+    assert done.explained(3, "failed")
+    assert "refused user 'postgres'" in done.err
+    assert "not-this-one" not in done.out + done.err + json.dumps(done.report)
+
+
+def test_a_database_that_is_not_there_ends_with_3(shell: Shell) -> None:
+    done = shell.run("flows.migrate", shell.server.url("nowhere"))
+
+    assert done.explained(3, "failed")
+    assert "There is no database 'nowhere'" in done.err
+
+
+def test_a_database_without_campaigns_ends_with_4(shell: Shell) -> None:
+    done = shell.run("flows.migrate", shell.server.url("postgres"), "--mode", "apply")
+
+    assert done.explained(4, "refused")
+    assert "campaigns" in done.err
+
+
+def test_an_unknown_status_ends_with_4_unless_it_is_mapped(shell: Shell) -> None:
+    database = shell.database()
+    shell.execute(
+        database,
+        """
+        ALTER TABLE campaigns DROP CONSTRAINT chk_campaigns_status;
+        UPDATE campaigns SET status = 'on hold' WHERE id = (SELECT min(id::text)::uuid FROM campaigns);
+        """,
+    )
+
+    refused = shell.run("flows.migrate", database, "--mode", "apply")
+    assert refused.explained(4, "refused")
+    assert "on hold" in refused.err
+    assert "current_phase" not in shell.columns(database)
+
+    assert shell.run("flows.migrate", database, "--map-status", "on hold=paused").explained(0, "planned")
+
+
+def test_a_second_run_beside_another_ends_with_6_and_names_it(shell: Shell) -> None:
+    database = shell.database()
+
+    async def beside() -> Finished:
+        async with connect(database, purpose="the other run") as connection:
+            await connection.fetchval("SELECT pg_advisory_lock($1)", lock_key("public"))
+            return await asyncio.to_thread(shell.run, "flows.migrate", database, "--mode", "apply")
+
+    done = asyncio.run(beside())
+
+    assert done.explained(6, "refused")
+    assert "the other run" in done.err
+
+
+def test_a_missed_target_that_is_required_ends_with_7_and_leaves_the_migration(shell: Shell) -> None:
+    database = shell.database()
+
+    done = shell.run(
+        "flows.migrate", database, "--mode", "apply", "--require-target", "--target-improvement", "99.99", *QUICK
+    )
+
+    assert done.explained(7, "failed")
+    assert "99.99" in done.err or "100.0%" in done.err
+    assert "campaign_type" not in shell.columns(database)
+
+
+def test_a_failed_gate_takes_everything_back_where_that_is_asked_for(shell: Shell) -> None:
+    database = shell.database()
+    before = shell.columns(database)
+
+    done = shell.run(
+        "flows.migrate", database, "--mode", "apply", "--require-target", "--target-improvement", "99.99",
+        "--on-failed-gate", "rollback", "--contacts.migration", "Grace, 555-0100", *QUICK,
+    )  # fmt: skip
+
+    assert done.explained(5, "rolled_back")
+    assert "Everything was taken back" in done.err
+    assert "Grace, 555-0100" in done.err
+    assert shell.columns(database) == before
+
+
+def test_a_legacy_database_can_be_validated_and_measured_but_not_maintained(shell: Shell) -> None:
+    database = shell.database()
+
+    assert shell.run("flows.validate", database).explained(0, "succeeded")
+    measured = shell.run("flows.benchmark", database, *QUICK)
+    assert measured.explained(0, "succeeded")
+    assert "on the legacy model" in measured.out
+    assert shell.run("flows.maintain", database).explained(4, "refused")
+    nothing = shell.run("flows.rollback", database, "--mode", "apply", "--confirm", database.database)
+    assert nothing.explained(0, "rolled_back")
+    assert "there is no migration to take back" in nothing.err

@@ -1,0 +1,203 @@
+"""Migrate a sample database while writers are at work on it, and show what they notice.
+
+    python tests/load/run.py --writers 8 --domains 2000000
+
+The same load runs twice, on two copies of one database: once with the migration, once without. Nothing is left behind.
+The exit code is 1 if a promise did not hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+from rich.console import Console
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tasks.core import core_migrations, run, transform
+from tasks.core.database import Database, connect, database_from_surroundings
+from tasks.core.models import LockHold, TransformResult
+from tasks.core.sample import build_sample_database, create_database, drop_database
+from tasks.core.server import start_server
+from tasks.core.settings import MigrateParameters
+from tests.load import results, table
+from tests.load.load import Load, LoadOptions, load, windows
+from tests.load.recount import recount
+
+WARM_UP_SECONDS = 2.0
+# Both copies start from written-out pages and marked rows, whichever runs first.
+SETTLE = ("VACUUM (ANALYZE) campaigns", "CHECKPOINT")
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("--writers", type=int, default=8, help="writer sessions, each a process of its own")
+    parser.add_argument("--campaigns", type=int, default=2000, help="campaigns of the sample")
+    parser.add_argument("--domains", type=int, default=200_000, help="domains of the sample")
+    parser.add_argument("--seconds-before", type=float, default=10.0, help="load before the migration")
+    parser.add_argument("--seconds-after", type=float, default=10.0, help="load after the migration")
+    parser.add_argument("--pause-ms", type=float, default=20.0, help="mean pause of a writer between transactions")
+    parser.add_argument("--hold-ms", type=float, default=200.0, help="how long dawdling transactions stay open")
+    parser.add_argument("--seed", type=int, default=7, help="seed of the sample and of the writers")
+    parser.add_argument("--truncates", action="store_true", help="writers also TRUNCATE now and then")
+    parser.add_argument("--no-control", action="store_true", help="skip the same load without a migration")
+    parser.add_argument("--postgres-bin", type=Path, help="bin directory of a PostgreSQL, instead of the embedded one")
+    parser.add_argument("--database-url", help="server to make the sample databases on, instead of starting one")
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    return parser.parse_args(arguments)
+
+
+async def main(options: argparse.Namespace, console: Console) -> int:
+    """The whole run; returns the exit code."""
+    with tempfile.TemporaryDirectory(prefix="campaign-load-") as name:
+        directory = Path(name)
+        directory.chmod(0o755)  # the server of a superuser runs as another user
+        if options.database_url is not None:
+            report = await measure(database_from_surroundings(options.database_url), options, directory, console)
+        else:
+            server = await start_server(directory / "server", bin_directory=options.postgres_bin)
+            with server:
+                report = await measure(server.database(), options, directory, console)
+    table.show(console, report)
+    if options.json is not None:
+        options.json.write_text(report.model_dump_json(indent=2))
+    return 1 if report.broken else 0
+
+
+async def measure(
+    server: Database, options: argparse.Namespace, directory: Path, console: Console
+) -> results.LoadReport:
+    """Build the sample, run the load with and without the migration, and compute the figures.
+
+    Args:
+        server: a database of the server on which two sample databases are made, and dropped at the end.
+    """
+    mark = uuid.uuid4().hex[:8]
+    names = [f"load_{mark}", f"load_control_{mark}"]
+    how = LoadOptions(options.writers, options.seed, options.pause_ms, options.hold_ms, options.truncates)
+    lengths = (options.seconds_before, 0.0, options.seconds_after)
+    try:
+        console.print(f"Building {options.domains:,} domains in {options.campaigns:,} campaigns ...")
+        database = await create_database(server, names[0])
+        await build_sample_database(database, campaigns=options.campaigns, domains=options.domains, seed=options.seed)
+        if not options.no_control:
+            await create_database(server, names[1], template=names[0])
+        migration = Migration(database, console)
+        migrated = await under_load(database, how, directory, lengths, migration)
+        counted = await recount(database, migrated.writers, truncated=options.truncates)
+        control = None
+        if not options.no_control:
+            during = migrated.marks["after"] - migrated.marks["during"]
+            console.print(f"The same load without a migration, {during:.0f} s long ...")
+            lengths = (lengths[0], during, lengths[2])
+            control = await under_load(server.model_copy(update={"database": names[1]}), how, directory, lengths, None)
+        return await compute(database, options, migrated, control, migration, counted)
+    finally:
+        for database_name in names:
+            await drop_database(server, database_name)
+
+
+class Migration:
+    """The transform and the core migrations, with when each step began."""
+
+    def __init__(self, database: Database, console: Console) -> None:
+        self._database = database
+        self._console = console
+        self.steps: list[tuple[str, float]] = []
+        self.transformed: TransformResult | None = None
+        self.locks: list[LockHold] = []
+
+    def _progress(self, what: str, _done: float, _total: float | None) -> None:
+        step = what.split(",")[0]
+        if not self.steps or self.steps[-1][0] != step:
+            self.steps.append((step, time.monotonic()))
+            self._console.print(f"  {step}")
+
+    async def __call__(self) -> None:
+        """Migrate."""
+        parameters, run_id = MigrateParameters(mode="apply"), str(uuid.uuid4())
+        self._progress("expand", 0, None)
+        async with run.exclusive_run(self._database, parameters.schema_name, parameters, run_id, "load"):
+            self.transformed = await transform.transform(self._database, parameters, run_id, self._progress)
+            self.locks = [
+                *self.transformed.locks,
+                *await core_migrations.apply_core_migrations(self._database, parameters, run_id, self._progress),
+            ]
+
+
+async def under_load(
+    database: Database,
+    how: LoadOptions,
+    directory: Path,
+    lengths: tuple[float, float, float],
+    migration: Migration | None,
+) -> Load:
+    """Run the three windows on a database."""
+    async with connect(database, purpose="settling") as connection:
+        for statement in SETTLE:
+            await connection.execute(statement)
+    async with load(database, how, directory) as running:
+        await running.last(WARM_UP_SECONDS)
+        await windows(running, lengths, migration)
+    return running
+
+
+async def compute(
+    database: Database,
+    options: argparse.Namespace,
+    migrated: Load,
+    control: Load | None,
+    migration: Migration,
+    counted: results.Recount,
+) -> results.LoadReport:
+    """The report of a run that came to its end."""
+    monitor, transformed = migrated.monitor, migration.transformed
+    assert monitor is not None
+    assert transformed is not None
+    async with connect(database, purpose="report") as connection:
+        version = await connection.fetchval("SELECT current_setting('server_version')")
+    sums = ("filled", "contradicting", "progress_off", "legacy_off", "counted", "miscounted")
+    checks = {name: sum(getattr(check, name) for check in monitor.checks) for name in sums}
+    checks |= {"looks": len(monitor.checks), "dual": sum(check.dual for check in monitor.checks)}
+    errors = results.count_errors(migrated)
+    longest = max((wait.seconds * 1000 for wait in monitor.waits), default=0.0)
+    texts: dict[str, str] = {}
+    for writer in migrated.writers:
+        texts |= writer.error_texts
+    return results.LoadReport(
+        server_version=version.split()[0],
+        domains=options.domains,
+        writers=options.writers,
+        truncates=options.truncates,
+        control=results.by_window(control) if control is not None else {},
+        migrated=results.by_window(migrated),
+        phases=results.by_phase(migrated, migration.steps),
+        errors=errors,
+        control_errors=results.count_errors(control) if control is not None else {},
+        error_texts=texts,
+        longest_wait_ms=round(longest, 1),
+        waits=sorted(monitor.waits, key=lambda wait: -wait.seconds),
+        looks=monitor.looks,
+        longest_gap_ms=round(monitor.longest_gap * 1000, 1),
+        typical_gap_ms=round(monitor.typical_gap * 1000, 1),
+        locks=migration.locks,
+        transform=transformed,
+        recount=counted,
+        checks=checks,
+        check_examples=[example for check in monitor.checks for example in check.examples][:10],
+        broken=results.find_broken(errors, longest, counted, checks, migration.locks),
+    )
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("tasks.core.locks").setLevel(logging.INFO)
+    sys.exit(asyncio.run(main(parse(sys.argv[1:]), Console())))

@@ -1,0 +1,91 @@
+"""The figures of a run as tables for the terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console, Group
+from rich.table import Table
+
+from tests.load.results import Figures, LoadReport
+
+
+def show(console: Console, report: LoadReport) -> None:
+    """Print everything, the verdict last."""
+    console.print(Group(_windows(report), _phases(report), _locks(report)))
+    for line in _facts(report):
+        console.print(line, highlight=False)
+    if report.broken:
+        console.print("[bold red]Broken promises:[/]")
+        for promise in report.broken:
+            console.print(f"  [red]{promise}[/]", highlight=False)
+    else:
+        console.print("[bold green]Every promise held.[/]")
+
+
+def _windows(report: LoadReport) -> Table:
+    table = Table(title=f"{report.writers} writers, {report.domains:,} domains, PostgreSQL {report.server_version}")
+    for name in ("window", "seconds", "tx/s", "p50 ms", "p95 ms", "p99 ms", "max ms"):
+        table.add_column(name, justify="left" if name == "window" else "right")
+    for name, figures in report.migrated.items():
+        control = report.control.get(name)
+        if control is not None:
+            table.add_row(f"control, {name}", *_cells(control))
+        table.add_row(name, *_cells(figures), style="bold")
+        if control is not None:
+            table.add_row("  ratio to the control", "", *_ratios(figures, control), end_section=True)
+    return table
+
+
+def _phases(report: LoadReport) -> Table:
+    table = Table(title="What the migration was doing meanwhile")
+    for name in ("step", "seconds", "tx/s", "p50 ms", "p95 ms", "p99 ms", "max ms"):
+        table.add_column(name, justify="left" if name == "step" else "right")
+    for name, figures in report.phases.items():
+        table.add_row(name, *_cells(figures))
+    return table
+
+
+def _locks(report: LoadReport) -> Table:
+    table = Table(title="Locks that keep writers out")
+    for name in ("statement", "mode", "held ms", "attempts"):
+        table.add_column(name, justify="right" if name in {"held ms", "attempts"} else "left")
+    for hold in report.locks:
+        table.add_row(hold.statement, hold.mode, f"{hold.held_ms:.1f}", str(hold.attempts))
+    return table
+
+
+def _cells(figures: Figures) -> list[str]:
+    latencies = (figures.p50, figures.p95, figures.p99, figures.worst)
+    return [f"{figures.seconds:.1f}", f"{figures.per_second:.0f}", *(f"{value:.1f}" for value in latencies)]
+
+
+def _ratios(figures: Figures, control: Figures) -> list[str]:
+    names = ("per_second", "p50", "p95", "p99", "worst")
+    pairs = [(getattr(figures, name), getattr(control, name)) for name in names]
+    return [f"x {value / reference:.2f}" if reference else "-" for value, reference in pairs]
+
+
+def _facts(report: LoadReport) -> list[str]:
+    transform, found, checks = report.transform, report.recount, report.checks
+    ratio = f"{transform.seconds / transform.scan_seconds:.2f}" if transform.scan_seconds else "-"
+    lines = [
+        f"Longest wait for the migration: {report.longest_wait_ms:.0f} ms ({len(report.waits)} waits,"
+        f" looked at every {report.typical_gap_ms:.0f} ms, {report.longest_gap_ms:.0f} ms at worst)",
+        f"Longest lock held: {report.longest_hold_ms:.1f} ms",
+        f"Transform: {transform.seconds:.2f} s, {ratio} times one scan of generated_domains"
+        f" ({transform.scan_seconds:.2f} s), {transform.batches} batches, the longest {transform.longest_batch_ms:.0f} ms",
+        f"Errors, control: {_counts(report.control_errors)}",
+        f"Errors: {_counts(report.errors)}",
+        f"Looks at agreement: {checks['looks']}, {checks['dual']} of them with both models live:"
+        f" {checks['contradicting']} contradicting, {checks['progress_off']} of wrong progress,"
+        f" {checks['legacy_off']} of wrong kept values; {checks['counted']} campaigns counted: {checks['miscounted']} wrong",
+        f"Recount of {found.campaigns:,} campaigns: {found.wrong_metrics} differ, {found.left_over} left over",
+    ]
+    if found.lost is None:
+        lines.append("Rows of the writers: not compared, they were emptied by TRUNCATE")
+    else:
+        lines.append(f"{found.rows:,} rows of the writers: {found.lost} lost, {found.extra} extra, {found.different} different")
+    return lines
+
+
+def _counts(errors: dict[str, int]) -> str:
+    return ", ".join(f"{count} x {name}" for name, count in errors.items()) or "none"
