@@ -10,7 +10,7 @@ from tasks.core.settings import MaintainParameters
 from tasks.ending import Ending, reported
 from tasks.endings import maintained
 from tasks.gates import exclusively
-from tasks.maintenance import maintain_indexes
+from tasks.maintenance import maintain_indexes, require_migrated
 from tasks.preflight import read_standing
 
 DEFAULTS = MaintainParameters()
@@ -21,7 +21,7 @@ DEFAULTS = MaintainParameters()
 async def maintain(database: PostgresDatabase, parameters: MaintainParameters = DEFAULTS) -> Ending:
     """Refreshes statistics, looks after the indexes of the phases model, and rebuilds invalid ones if asked to."""
     target = database.to_database()
-    await read_standing(target, parameters)
+    require_migrated(target, parameters, await read_standing(target, parameters))
     async with exclusively(target, parameters):
         done = await maintain_indexes(target, parameters)
     return maintained(target, done)

@@ -8,10 +8,10 @@ from tasks import command_line
 from tasks.blocks import PostgresDatabase
 from tasks.core.settings import RollbackParameters
 from tasks.ending import Ending, reported
-from tasks.endings import rollback_planned, rolled_back
+from tasks.endings import forgotten, restored, rollback_planned, rolled_back
 from tasks.gates import exclusively
 from tasks.preflight import read_standing
-from tasks.rollback import plan_rollback, take_back
+from tasks.rollback import forget_backups, plan_rollback, restore_beside, take_back
 
 PLAN = RollbackParameters()
 
@@ -24,7 +24,12 @@ async def rollback(database: PostgresDatabase, parameters: RollbackParameters = 
     As it stands (mode=plan) it changes nothing and counts what it would do.
     """
     target = database.to_database()
+    if parameters.from_backup is not None:
+        return restored(target, await restore_beside(target, parameters, parameters.from_backup))
     await read_standing(target, parameters)
+    if parameters.forget:
+        async with exclusively(target, parameters):
+            return forgotten(target, await forget_backups(target, parameters))
     planned = await plan_rollback(target, parameters)
     if parameters.mode == "plan":
         return rollback_planned(target, planned)

@@ -33,6 +33,7 @@ REFUSALS = (
     errors.ClientBinaryMissing,
     errors.ClientBinaryTooOld,
     errors.AnotherRunIsActive,
+    errors.NotMigrated,
 )
 
 log = logging.getLogger("tasks.run")
@@ -46,9 +47,14 @@ class Ending:
     message: str
     error: errors.MigrationToolError | None = None
 
+    @property
+    def well(self) -> bool:
+        """Whether the run did what it was asked to."""
+        return self.error is None or self.error.exit_code == 0
+
     def as_state(self) -> State[Any]:
         """The final state of the flow run."""
-        if self.error is None or self.error.exit_code == 0:
+        if self.well:
             return Completed(message=self.message, data=str(self.outcome))
         return Failed(message=self.message, data=self.error)
 
@@ -86,7 +92,7 @@ def reported(*, steps_in_all: int) -> Callable[[Story[P]], Conducted[P]]:
                 except errors.MigrationToolError as error:
                     ending = ending.unreported(error)
                 else:
-                    run.tell_end(report, files)
+                    run.tell_end(report, files, well=ending.well)
             return ending.as_state()
 
         # Prefect makes the form and checks the parameters from these; it would look the names up in this module.
@@ -131,7 +137,7 @@ def leave_report(run: Recorder, outcome: Outcome, message: str) -> None:
     except (OSError, errors.MigrationToolError) as second:
         log.error("The report could not be written to %s: %s", run.directory, second)  # noqa: TRY400 - the first error counts
         return
-    run.tell_end(report, files)
+    run.tell_end(report, files, well=False)
 
 
 def _flow_name(story: Callable[..., Any]) -> str:

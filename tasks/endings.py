@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from tasks.core.comparison import sentence
 from tasks.core.database import Database
+from tasks.core.forget import ForgetReport
 from tasks.core.maintenance import MaintenanceReport
 from tasks.core.models import BenchmarkRun, CheckResult, Comparison, Outcome, PlannedStatement, PreflightReport, State
+from tasks.core.restore import RestoreReport
 from tasks.core.rollback import RollbackReport
 from tasks.ending import Ending
 from tasks.gates import PHRASES, tally
@@ -71,6 +73,28 @@ def rollback_planned(database: Database, planned_: RollbackReport) -> Ending:
 def rolled_back(database: Database, done: RollbackReport) -> Ending:
     """The way back was gone."""
     return Ending(Outcome.ROLLED_BACK, f"Database {database.database} is on the legacy model again. {_rows(done)}")
+
+
+def restored(database: Database, report: RestoreReport) -> Ending:
+    """A backup stands beside the old database."""
+    first, second = report.swap_statements
+    return Ending(
+        Outcome.SUCCEEDED,
+        f"The backup is restored into database {report.database}: {report.tables} tables with {report.rows:,} rows, as the"
+        f" manifest says. Database {database.database} was not touched. To swap the names, when nobody uses it: {first};"
+        f" {second};",
+    )
+
+
+def forgotten(database: Database, report: ForgetReport) -> Ending:
+    """The backup tables are gone."""
+    if not report.tables:
+        return Ending(Outcome.SUCCEEDED, f"Database {database.database} has no backup tables of this migration.")
+    return Ending(
+        Outcome.SUCCEEDED,
+        f"Dropped {', '.join(report.tables)} ({report.bytes / 1e6:.1f} MB) from database {database.database}."
+        " rollback-data.sql has nothing to restore from any more; the pg_dump stays where it is.",
+    )
 
 
 def _rows(report: RollbackReport) -> str:

@@ -33,6 +33,7 @@ FAILED_GATES = (
     errors.TargetMissed,
     errors.PausedTooLong,
     errors.LegacyStatementsSeen,
+    errors.VersionUnclear,
 )
 
 

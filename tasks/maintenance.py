@@ -5,9 +5,21 @@ from __future__ import annotations
 from tasks import publish, recorder
 from tasks.core import maintenance as core
 from tasks.core.database import Database
+from tasks.core.errors import NotMigrated
 from tasks.core.maintenance import MaintenanceReport
+from tasks.core.models import State
 from tasks.core.settings import MaintainParameters
 from tasks.steps import step
+
+
+def require_migrated(database: Database, parameters: MaintainParameters, state: State) -> None:
+    """Let a run pass if there are indexes of this migration to look after.
+
+    Raises:
+        NotMigrated: before anything is written.
+    """
+    if state not in {State.CONTRACTED, State.MIGRATED}:
+        raise NotMigrated(name="indexes of 000036", database=database.database, schema=parameters.schema_name)
 
 
 @step("maintenance")

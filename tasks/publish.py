@@ -34,6 +34,7 @@ Key = Literal[
     "integration",
     "comparison",
     "comparison-table",
+    "legacy-statements",
     "maintenance",
     "rollback",
     "summary",

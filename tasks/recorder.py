@@ -40,8 +40,8 @@ class Listener(Protocol):
     def progressed(self, what: str, done: int, total: int | None) -> None:
         """A step has come this far."""
 
-    def run_ended(self, report: RunReport, files: Mapping[str, Path]) -> None:
-        """The run is over; its report stands in these files."""
+    def run_ended(self, report: RunReport, files: Mapping[str, Path], *, well: bool) -> None:
+        """The run is over; its report stands in these files. `well`: it ended as it was asked to."""
 
 
 _default_listener: ContextVar[Listener | None] = ContextVar("default_listener", default=None)
@@ -134,10 +134,10 @@ class Recorder(StepLog):
         """Keep how long locks were held, of one step after another."""
         self._facts["locks"] = [*self._facts.get("locks", []), *holds]
 
-    def tell_end(self, report: RunReport, files: Mapping[str, Path]) -> None:
+    def tell_end(self, report: RunReport, files: Mapping[str, Path], *, well: bool) -> None:
         """Let whoever watches know that the run is over."""
         if self.listener is not None:
-            self.listener.run_ended(report, files)
+            self.listener.run_ended(report, files, well=well)
 
     def report(self, outcome: Outcome, message: str) -> RunReport:
         """All that this run has to say, as of now."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tasks import publish, recorder
+from tasks.core import forget, restore
 from tasks.core import rollback as core
 from tasks.core.database import Database
 from tasks.core.errors import BadInput
+from tasks.core.forget import ForgetReport
+from tasks.core.restore import RestoreReport
 from tasks.core.rollback import RollbackReport
 from tasks.core.settings import RollbackParameters
 from tasks.steps import MINUTE, step
@@ -38,6 +43,31 @@ async def take_back(database: Database, parameters: RollbackParameters) -> Rollb
     run.note_extra(rollback=done.model_dump(mode="json", exclude={"locks"}))
     run.detail(f"{done.state_before} to {done.state_after}")
     await publish.table("rollback", [done.model_dump(mode="json", exclude={"locks"})], "What the way back did")
+    return done
+
+
+@step("restore", retry=False)
+async def restore_beside(database: Database, parameters: RollbackParameters, directory: Path) -> RestoreReport:
+    """Restore a backup into a new database. The old one is not touched, so nothing has to be confirmed."""
+    run = recorder.current_run()
+    done = await restore.restore_backup(database, parameters.schema_name, directory, run.progress)
+    run.note_extra(restore=done.model_dump(mode="json"))
+    run.detail(f"{done.tables} tables, {done.rows:,} rows in {done.database}")
+    await publish.models("restore", [done], "A backup, restored beside the database")
+    return done
+
+
+@step("forget", retry=False)
+async def forget_backups(database: Database, parameters: RollbackParameters) -> ForgetReport:
+    """Drop the backup tables.
+
+    Raises:
+        BadInput: unless the database's name is typed out in `confirm`.
+    """
+    confirm(database, parameters)
+    run = recorder.current_run()
+    done = await forget.forget_backups(database, parameters.schema_name, parameters.locks, run.run_id)
+    run.note_extra(forgotten=done.model_dump(mode="json"))
     return done
 
 

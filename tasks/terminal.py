@@ -12,14 +12,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from tasks.core import report as reports
-from tasks.core.models import Outcome, RunReport, StepRecord
+from tasks.core.models import RunReport, StepRecord
 from tasks.recorder import Listener
 
 PLAIN_LINE_EVERY_SECONDS = 5.0
 MARKS = {"completed": "[green]✓[/]", "failed": "[red]✗[/]", "skipped": "[dim]-[/]", "running": "…"}
-
-
-GOOD = {Outcome.PLANNED, Outcome.SUCCEEDED, Outcome.ALREADY_MIGRATED}
 
 
 class Closing(Listener):
@@ -34,12 +31,12 @@ class Closing(Listener):
         self.complaints = complaints
         self.told = False
 
-    def run_ended(self, report: RunReport, files: Mapping[str, Path]) -> None:
+    def run_ended(self, report: RunReport, files: Mapping[str, Path], *, well: bool) -> None:
         """Show it."""
         self.console.print()
         if report.comparison is not None:
             self.console.print(reports.terminal_table(report.comparison))
-        if report.outcome in GOOD:
+        if well:
             self.console.print(f"[bold green]{report.outcome}[/]  {escape(report.message)}", soft_wrap=True)
         else:
             self.console.print(f"[bold yellow]{report.outcome}[/]")
@@ -115,11 +112,11 @@ class LiveDisplay(Closing):
             figures = f"{escape(what)} {done:,}" + (f" / {total:,}" if total else "")
             self.display.update(self._bar, total=total, completed=done, figures=figures)
 
-    def run_ended(self, report: RunReport, files: Mapping[str, Path]) -> None:
+    def run_ended(self, report: RunReport, files: Mapping[str, Path], *, well: bool) -> None:
         """Nothing moves any more."""
         self._remove_bar()
         self.display.stop()
-        super().run_ended(report, files)
+        super().run_ended(report, files, well=well)
 
     def _remove_bar(self) -> None:
         if self._bar is not None:

@@ -192,6 +192,16 @@ class RollbackParameters(Parameters):
     drop_new_campaigns: bool = Field(
         default=False, title="Drop new campaigns", description="With restore data: remove campaigns created since, too."
     )
+    from_backup: Path | None = Field(
+        default=None,
+        title="From backup",
+        description="Instead: restore the backup in this directory into a new database beside the old one, and compare it.",
+    )
+    forget: bool = Field(
+        default=False,
+        title="Forget",
+        description="Instead: drop the backup tables of the migration, when the team is sure. The pg_dump stays.",
+    )
     locks: LockLimits = Field(default_factory=LockLimits, title="Locks", description="Limits of our locks.")
     contacts: Contacts = Field(default_factory=Contacts, title="Contacts", description="Whom a failure names.")
 

@@ -40,7 +40,8 @@ class PrefectStack:
 
     def deployment(self, name: str) -> dict[str, Any]:
         """A deployment by its name, which is its flow's name, too."""
-        return self._ask("GET", f"/deployments/name/{name}/{name}")
+        found: dict[str, Any] = self._ask("GET", f"/deployments/name/{name}/{name}")
+        return found
 
     def run(self, name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Trigger a deployment as the UI does, and wait for the run to end."""

@@ -66,7 +66,12 @@ def test_the_demo_ends_with_the_comparison_the_reports_and_no_server(directory: 
     done = _demo(directory)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    for expected in ("sample-database completed", "Before and after", "user_campaign_dashboard", "Migrated: 100 campaigns"):
+    for expected in (
+        "sample-database completed",
+        "Before and after",
+        "user_campaign_dashboard",
+        "Migrated: 100 campaigns",
+    ):
         assert expected in done.stdout
     assert str(directory / "reports" / "report.html") in done.stdout
     assert done.stderr == ""
@@ -117,7 +122,7 @@ def _interrupted(directory: Path, moment: str) -> tuple[int, str]:
     process, terminal = pty.fork()
     if process == 0:
         os.chdir(ROOT)
-        os.execvpe(sys.executable, _command(directory), _environment(directory))
+        os.execvpe(sys.executable, _command(directory), _environment(directory))  # noqa: S606 - in the terminal's child
     screen, pressed, deadline = b"", False, time.monotonic() + SECONDS
     while time.monotonic() < deadline:
         if not select.select([terminal], [], [], 0.2)[0]:

@@ -16,6 +16,7 @@ STEPS = [
     "benchmark-before",
     "transform",
     "answers",
+    "cut-over",
     "core-migrations",
     "validation",
     "benchmark-after",

@@ -268,4 +268,4 @@ def test_a_legacy_database_can_be_validated_and_measured_but_not_maintained(shel
     assert shell.run("flows.maintain", database).explained(4, "refused")
     nothing = shell.run("flows.rollback", database, "--mode", "apply", "--confirm", database.database)
     assert nothing.explained(0, "rolled_back")
-    assert "there is no migration to take back" in nothing.err
+    assert "there is no migration to take back" in nothing.out

@@ -7,7 +7,7 @@ import contextlib
 import random
 import signal
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,6 +68,7 @@ GIVEN_UP_AT = {
     "contracted": "COMMIT of -- Indexes for queries by phase",
     "migrated": None,
 }
+SAMPLED = {"counted", "half indexed", "migrated"}
 
 
 async def sigkill(driven: Driven, database: Database) -> None:
@@ -220,7 +221,9 @@ async def test_killed_once_in_every_step_it_ends_as_if_undisturbed(ground: Groun
     assert differences(ground.legacy, await picture_of_application(database)) == []
 
 
-@pytest.mark.parametrize("blow", [sigterm, sigint, terminate], ids=lambda blow: blow.__name__)
+@pytest.mark.parametrize(
+    "blow", [sigterm, pytest.param(sigint, marks=pytest.mark.large), terminate], ids=lambda blow: blow.__name__
+)
 async def test_cancelled_interrupted_or_disconnected_it_says_so_and_can_go_on(
     ground: Ground, driven: Driven, blow: Blow
 ) -> None:
@@ -257,7 +260,9 @@ async def _kill_at_random(ground: Ground, driven: Driven, *, seed: int, kills: i
     await assert_as_undisturbed(database, ground)
 
 
-@pytest.mark.parametrize("given_up", GIVEN_UP_AT)
+@pytest.mark.parametrize(
+    "given_up", [name if name in SAMPLED else pytest.param(name, marks=pytest.mark.large) for name in GIVEN_UP_AT]
+)
 async def test_a_way_back_that_is_killed_still_ends_where_it_began(
     ground: Ground, driven: Driven, given_up: str
 ) -> None:
@@ -284,9 +289,13 @@ async def test_after_crashes_of_the_server_it_ends_as_if_undisturbed(
     private_server: PostgresServer, driven: Driven
 ) -> None:
     ground = await _private_ground(private_server, driven)
+    await _crash_at(UP[2::6], ground, driven, private_server)
+
+
+async def _crash_at(labels: Sequence[str | int], ground: Ground, driven: Driven, server: PostgresServer) -> None:
     database = await ground.copy()
-    for label in UP[2::3]:
-        ended = await strike(driven, database, "migrate", label, crash_of(private_server))
+    for label in labels:
+        ended = await strike(driven, database, "migrate", label, crash_of(server))
         assert ended.get("error") == "ConnectionLost", f"{label}: {ended}"
     await migrate(database)
     await assert_as_undisturbed(database, ground)
@@ -301,10 +310,14 @@ async def _private_ground(server: PostgresServer, driven: Driven) -> Ground:
 async def test_with_writers_at_work_every_kill_leaves_exact_metrics_and_no_row_is_lost(
     ground: Ground, driven: Driven
 ) -> None:
+    await _strike_among_writers(ground, driven, UP[2::3], sigkill)
+
+
+async def _strike_among_writers(ground: Ground, driven: Driven, labels: Sequence[str], blow: Blow) -> None:
     database = await ground.copy()
     async with Writers(database) as writers:
-        for label in UP[2::3]:
-            await strike(driven, database, "migrate", label, sigkill)
+        for label in labels:
+            await strike(driven, database, "migrate", label, blow)
         await migrate(database)
     async with connect(database) as connection:
         await assert_sound(connection)
@@ -337,8 +350,72 @@ async def test_the_next_run_waits_for_what_the_server_still_does_for_a_dead_one(
     await assert_as_undisturbed(database, ground)
 
 
+# What follows is the whole matrix: every statement, each way to die, a database for each.
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("blow", [sigkill, terminate, sigterm], ids=lambda blow: blow.__name__)
+@pytest.mark.parametrize("during", [False, True], ids=["before", "during"])
+async def test_struck_at_any_statement_on_the_way_up(ground: Ground, driven: Driven, blow: Blow, during: bool) -> None:
+    if during and blow is not sigkill:
+        pytest.skip("a session that is ended by itself stands at a statement; runs with [before]")
+    for point in range(1, ground.points["migrate"] + 1):
+        database = await ground.copy()
+        ended = await strike(driven, database, "migrate", point, blow, during=during)
+        assert "error" in ended or during or blow is sigkill, f"point {point}: {ended}"
+        await migrate(database)
+        await assert_as_undisturbed(database, ground)
+        await ground.tidy()
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("blow", [sigkill, terminate], ids=lambda blow: blow.__name__)
+@pytest.mark.parametrize("given_up", GIVEN_UP_AT)
+async def test_struck_at_any_statement_on_the_way_back(
+    ground: Ground, driven: Driven, blow: Blow, given_up: str
+) -> None:
+    for point in range(1, ground.points["rollback"] + 1):
+        database, label = await ground.copy(), GIVEN_UP_AT[given_up]
+        if label is None:
+            await migrate(database)
+        else:
+            await strike(driven, database, "migrate", label, sigkill)
+        await strike(driven, database, "rollback", point, blow)
+        with contextlib.suppress(errors.NothingToRollBack):
+            await go_back(database)
+        assert differences(ground.legacy, await picture_of_application(database)) == [], f"point {point}"
+        await ground.tidy()
+
+
+@pytest.mark.large
+async def test_crashes_of_the_server_at_any_statement(private_server: PostgresServer, driven: Driven) -> None:
+    ground = await _private_ground(private_server, driven)
+    for point in range(2, ground.points["migrate"], 4):
+        await _crash_at([point], ground, driven, private_server)
+        await ground.tidy()
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("seed", range(20))
+async def test_killed_at_many_random_moments(ground: Ground, driven: Driven, seed: int) -> None:
+    await _kill_at_random(ground, driven, seed=100 + seed, kills=5)
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("blow", [sigkill, terminate, "crash"], ids=str)
+async def test_with_writers_at_work_struck_in_every_step(
+    private_server: PostgresServer, driven: Driven, blow: Blow | str
+) -> None:
+    ground = await _private_ground(private_server, driven)
+    hit = crash_of(private_server) if isinstance(blow, str) else blow
+    await _strike_among_writers(ground, driven, UP, hit)
+
+
 async def until_there(database: Database, count: str) -> None:
     """Wait until a count in the database is above zero."""
-    async with connect(database) as connection, asyncio.timeout(20):
-        while not await connection.fetchval(f"{count} AND datname = current_database()"):
+    async with connect(database) as connection:
+        for _ in range(400):
+            if await connection.fetchval(f"{count} AND datname = current_database()"):
+                return
             await asyncio.sleep(0.05)
+    pytest.fail(f"still none: {count}")

@@ -13,7 +13,7 @@ LEGACY_COLUMNS = ("campaign_type", "status", "launch_sequence")
 PHASES_OF = {"campaign_type": "current_phase", "status": "phase_status"}
 
 
-class CannotRewrite(Exception):  # noqa: N818 - it is caught and turned into a finding
+class CannotRewrite(Exception):
     """Why a definition cannot be rewritten."""
 
 
