@@ -36,6 +36,7 @@ Key = Literal[
     "comparison-table",
     "legacy-statements",
     "maintenance",
+    "restore",
     "rollback",
     "summary",
 ]

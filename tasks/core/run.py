@@ -159,7 +159,7 @@ async def _holder(connection: Connection, key: int) -> str:
     described = (
         f"session {row['pid']} of {row['usename']} from {row['address']} ({row['application_name']}, since {since})"
     )
-    if await connection.fetchval("SELECT to_regclass(format('%I.migration_runs', current_schema())) IS NOT NULL"):
+    if await connection.fetchval(sql_files.query("may_read_runs")):
         run = await connection.fetchrow(sql_files.query("find_running_run"))
         if run is not None:
             described += (

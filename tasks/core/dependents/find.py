@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 
+import asyncpg
 import postgast
 
 from tasks.core import sql_files
@@ -48,17 +50,8 @@ async def _views(connection: Connection, schema: str, campaigns: int) -> list[De
         if not row["reads_legacy"] and not reads_whole_rows(row["definition"], schema):
             continue
         materialized = row["relkind"] == "m"
-        options = f" WITH ({row['options']})" if row["options"] else ""
-        verb = "CREATE MATERIALIZED VIEW" if materialized else "CREATE OR REPLACE VIEW"
-
-        def statement(
-            definition: str, head: str = f"{verb} {row['identity']}{options} AS ", populated: bool = row["populated"]
-        ) -> str:
-            with_data = "" if populated else " WITH NO DATA"
-            return head + definition.rstrip().removesuffix(";") + with_data
-
         original = row["definition"]
-        rebuilt, problem = _attempt(lambda text=original: to_view(text, schema, VIEW))  # type: ignore[misc]
+        rebuilt, problem = _attempt(partial(to_view, original, schema, VIEW))
         if materialized:
             problem = problem or await _materialized_problem(connection, row["oid"])
         found.append(
@@ -66,12 +59,20 @@ async def _views(connection: Connection, schema: str, campaigns: int) -> list[De
                 kind="materialized view" if materialized else "view",
                 identity=row["identity"],
                 oid=row["oid"],
-                definition=statement(original),
-                rebuilt=None if rebuilt is None or problem else statement(rebuilt),
+                definition=_view_statement(row, original),
+                rebuilt=None if rebuilt is None or problem else _view_statement(row, rebuilt),
                 problem=problem,
             )
         )
     return found
+
+
+def _view_statement(row: asyncpg.Record, definition: str) -> str:
+    """The statement that makes a view of this definition with the options that the row's view has."""
+    options = f" WITH ({row['options']})" if row["options"] else ""
+    verb = "CREATE MATERIALIZED VIEW" if row["relkind"] == "m" else "CREATE OR REPLACE VIEW"
+    with_data = "" if row["populated"] else " WITH NO DATA"
+    return f"{verb} {row['identity']}{options} AS {definition.rstrip().removesuffix(';')}{with_data}"
 
 
 async def _materialized_problem(connection: Connection, oid: int) -> str | None:
@@ -89,31 +90,19 @@ async def _policies(
     connection: Connection, schema: str, campaigns: int, compatibility: Compatibility
 ) -> list[Dependent]:
     found = []
-    expressions = {
-        name: text.replace("{row}", "campaigns.") for name, text in compatibility.kept.items() if text is not None
-    }
+    expressions = {name: text.replace("{row}", "campaigns.") for name, text in compatibility.kept.items()}
     for row in await connection.fetch(sql_files.query("list_policy_dependents"), campaigns):
-
-        def rewrite(expression: str, on_campaigns: bool = row["on_campaigns"]) -> str:
-            if on_campaigns:
-                return columns_to_expressions(expression, expressions, qualifiers=frozenset({"campaigns"}))
-            return to_view("SELECT " + expression, schema, VIEW).removeprefix("SELECT ")
-
-        def statement(change: Callable[[str], str], row: object = row) -> str:
-            parts = [f"ALTER POLICY {row['identity']}"]  # type: ignore[index]
-            if row["using_expression"]:  # type: ignore[index]
-                parts.append(f"USING ({change(row['using_expression'])})")  # type: ignore[index]
-            if row["check_expression"]:  # type: ignore[index]
-                parts.append(f"WITH CHECK ({change(row['check_expression'])})")  # type: ignore[index]
-            return " ".join(parts)
-
-        rebuilt, problem = _attempt(lambda build=statement, change=rewrite: build(change))  # type: ignore[misc]
+        if row["on_campaigns"]:
+            change = partial(columns_to_expressions, expressions=expressions, qualifiers=frozenset({"campaigns"}))
+        else:
+            change = partial(_expression_to_view, schema=schema)
+        rebuilt, problem = _attempt(partial(_policy_statement, row, change))
         found.append(
             Dependent(
                 kind="policy",
                 identity=row["identity"],
                 oid=row["oid"],
-                definition=statement(lambda expression: expression),
+                definition=_policy_statement(row, str),
                 rebuilt=rebuilt,
                 problem=problem,
             )
@@ -121,13 +110,25 @@ async def _policies(
     return found
 
 
+def _policy_statement(row: asyncpg.Record, change: Callable[[str], str]) -> str:
+    """The statement that gives a policy its expressions, changed."""
+    parts = [f"ALTER POLICY {row['identity']}"]
+    if row["using_expression"]:
+        parts.append(f"USING ({change(row['using_expression'])})")
+    if row["check_expression"]:
+        parts.append(f"WITH CHECK ({change(row['check_expression'])})")
+    return " ".join(parts)
+
+
+def _expression_to_view(expression: str, schema: str) -> str:
+    return to_view("SELECT " + expression, schema, VIEW).removeprefix("SELECT ")
+
+
 async def _triggers(connection: Connection, campaigns: int, compatibility: Compatibility) -> list[Dependent]:
     found = []
     for row in await connection.fetch(sql_files.query("list_trigger_dependents"), campaigns):
         definition = row["definition"]
-        rebuilt, problem = _attempt(
-            lambda text=definition: trigger_to_phases(text, compatibility.inverse)  # type: ignore[misc]
-        )
+        rebuilt, problem = _attempt(partial(trigger_to_phases, definition, compatibility.inverse))
         named = _ROW_FIELD.search(row["body"])
         if row["is_constraint"]:
             problem = "it is a constraint trigger, which cannot be replaced in place"
@@ -150,7 +151,7 @@ async def _functions(connection: Connection, schema: str, campaigns: int) -> lis
     found = []
     for row in await connection.fetch(sql_files.query("list_function_dependents"), campaigns):
         definition = row["definition"]
-        rebuilt, problem = _attempt(lambda text=definition: to_view(text, schema, VIEW))  # type: ignore[misc]
+        rebuilt, problem = _attempt(partial(to_view, definition, schema, VIEW))
         found.append(
             Dependent(
                 kind="function",

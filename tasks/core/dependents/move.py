@@ -99,10 +99,11 @@ async def _swap(connection: Connection, one: Dependent, limits: LockLimits, run_
     async with plain_names(connection):
         row = await connection.fetchrow(sql_files.query("describe_materialized_view"), one.oid)
         assert row is not None
-        readers = [
-            (await connection.fetchrow(sql_files.query("describe_view"), reader))["statement"]
-            for reader in row["readers"]
-        ]
+        readers = []
+        for reader in row["readers"]:
+            view = await connection.fetchrow(sql_files.query("describe_view"), reader)
+            assert view is not None
+            readers.append(view["statement"])
     build, swap = _statements(row, one.rebuilt or "", readers)
     back_build, back_swap = _statements(row, one.definition, readers)
     # A leftover of an interrupted build is nobody's.

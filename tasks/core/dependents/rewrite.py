@@ -1,4 +1,4 @@
-"""Rewriting definitions on PostgreSQL's own parse tree: campaigns becomes the compatibility view, a legacy column an expression."""
+"""Rewriting on PostgreSQL's own parse tree: campaigns becomes the compatibility view, a legacy column an expression."""
 
 from __future__ import annotations
 

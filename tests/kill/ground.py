@@ -1,0 +1,180 @@
+"""The ground that a run is killed on: a template with its copies, what undisturbed runs make of one, and ways to strike."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tasks.core import core_migrations, rollback, run, state, transform
+from tasks.core.database import Database, connect
+from tasks.core.models import State
+from tasks.core.progress import unheard
+from tasks.core.sample import build_sample_database, create_database, drop_database
+from tasks.core.server import PostgresServer
+from tasks.core.settings import MigrateParameters, RollbackParameters
+from tests.kill.driven import Driven, Work
+from tests.kill.picture import assert_sound, differences, picture, picture_of_application
+
+# Does something to the driver's child, which stands at a point, so that its work ends.
+Blow = Callable[[Driven, Database], Awaitable[None]]
+
+SAMPLE: dict[str, Any] = {"campaigns": 60, "domains": 1_500, "seed": 7}
+VERSION_TABLE = """
+    CREATE TABLE schema_migrations (version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL);
+    INSERT INTO schema_migrations VALUES (34, false);
+"""
+VERSIONS = {State.LEGACY: 34, State.DUAL: 34, State.CONTRACTED: 35, State.MIGRATED: 36}
+OUR_SESSIONS = (
+    "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'campaign-phases%'"
+)
+
+# A point in each step of the way up, in order, and of the way back.
+UP = [
+    "-- A run begins",
+    "SELECT migration_backup_campaigns()",
+    "COMMIT of SELECT migration_expand_columns()",
+    "SELECT migration_refuse_unknown_values()",
+    "COMMIT of SELECT migration_install_metrics()",
+    "SELECT migration_count_metrics()",
+    "COMMIT of SELECT last_id, filled",
+    "SELECT migration_forget_deleted()",
+    "COMMIT of SELECT migration_add_checks()",
+    "SELECT migration_validate_checks()",
+    "CREATE INDEX CONCURRENTLY idx_campaigns_phase_transitions",
+    "COMMENT ON INDEX idx_campaigns_user_dashboard",
+    "CREATE INDEX CONCURRENTLY idx_domains_campaign_leads",
+    "COMMIT of -- 000035",
+    "COMMIT of -- Indexes for queries by phase",
+    "VACUUM (ANALYZE) generated_domains",
+]
+BACK = ["COMMIT of -- Takes back what 000036", "-- 000035 back", "COMMIT of -- 000035 back", "ANALYZE campaigns"]
+# Where a run is given up before it is taken back.
+GIVEN_UP_AT = {
+    "not expanded": "COMMIT of SELECT migration_expand_columns()",
+    "expanded": "SELECT migration_install_metrics()",
+    "counted": "COMMIT of SELECT last_id, filled",
+    "dual": "COMMIT of SELECT migration_add_checks()",
+    "half indexed": "CREATE INDEX CONCURRENTLY idx_domains_lead_ranking",
+    "contracted": "COMMIT of -- Indexes for queries by phase",
+    "migrated": None,
+}
+
+
+async def sigkill(driven: Driven, database: Database) -> None:
+    driven.send(signal.SIGKILL)
+
+
+async def sigterm(driven: Driven, database: Database) -> None:
+    driven.send(signal.SIGTERM)
+
+
+async def sigint(driven: Driven, database: Database) -> None:
+    driven.send(signal.SIGINT)
+
+
+async def terminate(driven: Driven, database: Database) -> None:
+    """An administrator's pg_terminate_backend for every session of the run."""
+    async with connect(database) as connection:
+        await connection.execute(
+            f"SELECT pg_terminate_backend(pid) FROM ({OUR_SESSIONS}) AS s WHERE pid <> pg_backend_pid()"
+        )
+    driven.send(signal.SIGUSR1)
+
+
+def crash_of(server: PostgresServer) -> Blow:
+    async def crash(driven: Driven, database: Database) -> None:
+        await asyncio.to_thread(server.restart, "immediate")
+        driven.send(signal.SIGUSR1)
+
+    return crash
+
+
+@dataclass
+class Ground:
+    """A server with a template, and what undisturbed runs make of a copy of it."""
+
+    server: Database
+    template: str
+    made: list[str] = field(default_factory=list)
+    points: dict[Work, int] = field(default_factory=dict)
+    expected: dict[str, str] = field(default_factory=dict)
+    legacy: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    async def prepare(cls, server: Database, driven: Driven) -> Ground:
+        """Build the template on a server and let two undisturbed runs, there and back, say what is to be expected."""
+        template = await create_database(server, f"kill_template_{uuid.uuid4().hex[:8]}")
+        await build_sample_database(template, **SAMPLE)
+        async with connect(template) as connection:
+            await connection.execute(VERSION_TABLE)
+        ground = cls(server, template.database)
+        undisturbed = await ground.copy()
+        ground.legacy = await picture_of_application(undisturbed)
+        await driven.begin(undisturbed, "migrate")
+        assert "done" in await driven.ended()
+        ground.points["migrate"] = len(driven.points)
+        ground.expected = await picture(undisturbed)
+        async with connect(undisturbed) as connection:
+            await assert_sound(connection)
+        await driven.begin(undisturbed, "rollback")
+        assert "done" in await driven.ended()
+        ground.points["rollback"] = len(driven.points)
+        assert differences(ground.legacy, await picture_of_application(undisturbed)) == []
+        return ground
+
+    async def copy(self) -> Database:
+        database = await create_database(self.server, f"kill_{uuid.uuid4().hex[:12]}", template=self.template)
+        self.made.append(database.database)
+        return database
+
+    async def tidy(self) -> None:
+        while self.made:
+            await drop_database(self.server, self.made.pop())
+
+
+async def migrate(database: Database) -> None:
+    """What an operator does after a kill: start it again."""
+    parameters, run_id = MigrateParameters(mode="apply"), str(uuid.uuid4())
+    async with run.exclusive_run(database, "public", parameters, run_id, "again"):
+        await transform.transform(database, parameters, run_id, unheard)
+        await core_migrations.apply_core_migrations(database, parameters, run_id, unheard)
+
+
+async def go_back(database: Database) -> None:
+    parameters, run_id = RollbackParameters(mode="apply", confirm=database.database), str(uuid.uuid4())
+    async with run.exclusive_run(database, "public", parameters, run_id, "again"):
+        await rollback.roll_back(database, parameters, run_id, unheard)
+
+
+async def strike(
+    driven: Driven, database: Database, work: Work, point: int | str, blow: Blow, *, during: bool = False
+) -> dict[str, Any]:
+    """Let a child work up to a point, hit it there, and see that what it left makes sense. Returns how it ended."""
+    await driven.begin(database, work, stop_at=point, during=during)
+    event = await driven.until("point", "exit")
+    if "exit" in event:
+        return event
+    await blow(driven, database)
+    ended = await driven.ended()
+    await assert_version_tells_the_truth(database)
+    return ended
+
+
+async def assert_version_tells_the_truth(database: Database) -> None:
+    """golang-migrate's table is never dirty and says what the catalog says, at any moment."""
+    async with connect(database) as connection, connection.transaction(isolation="repeatable_read"):
+        found = await state.read_state(connection)
+        version = await connection.fetchrow("SELECT version, dirty FROM schema_migrations")
+        assert version is not None
+        assert tuple(version) == (VERSIONS[found], False)
+
+
+async def assert_as_undisturbed(database: Database, ground: Ground) -> None:
+    assert differences(ground.expected, await picture(database)) == []
+    async with connect(database) as connection:
+        await assert_sound(connection)
+        assert await connection.fetchval("SELECT count(*) FROM migration_runs WHERE outcome = 'running'") == 0
