@@ -518,7 +518,7 @@ $function$;
 -- A legacy value that still maps to the phases value stays: queued is not turned into pending, and comprehensive and
 -- automated belong to every phase.
 CREATE OR REPLACE FUNCTION migration_sync_models()
-RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $function$
+RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $function$
 DECLARE
     inserted boolean := TG_OP = 'INSERT';
     type_moved boolean := false;
@@ -646,8 +646,10 @@ END
 $function$;
 
 -- Metrics: statement triggers append differences, for INSERT, COPY, UPDATE, MERGE, ON CONFLICT and cascades alike.
+-- Their search path is that of whoever creates them until the end of this block pins it to this one schema: triggers that
+-- are at work already never run without.
 CREATE OR REPLACE FUNCTION campaign_metrics_on_insert()
-RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $function$
+RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $function$
 BEGIN
     INSERT INTO campaign_metric_changes
         (transaction_id, campaign_id, domains, dns_validated_domains, http_validated_domains, leads, folds)
@@ -661,7 +663,7 @@ END
 $function$;
 
 CREATE OR REPLACE FUNCTION campaign_metrics_on_delete()
-RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $function$
+RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $function$
 BEGIN
     INSERT INTO campaign_metric_changes
         (transaction_id, campaign_id, domains, dns_validated_domains, http_validated_domains, leads, folds)
@@ -675,39 +677,40 @@ END
 $function$;
 
 CREATE OR REPLACE FUNCTION campaign_metrics_on_update()
-RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $function$
+RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $function$
 BEGIN
     INSERT INTO campaign_metric_changes
         (transaction_id, campaign_id, domains, dns_validated_domains, http_validated_domains, leads, folds)
-    SELECT pg_current_xact_id(), d.campaign_id, d.domains, d.dns, d.http, d.leads, row_number() OVER () = 1
+    SELECT pg_current_xact_id(), s.campaign_id, sum(s.domains), sum(s.dns), sum(s.http), sum(s.leads),
+           row_number() OVER () = 1
     FROM (
-        SELECT s.campaign_id, sum(s.domains) AS domains, sum(s.dns) AS dns, sum(s.http) AS http, sum(s.leads) AS leads
-        FROM (
-            SELECT n.domain_generation_campaign_id AS campaign_id, count(*) AS domains,
-                   count(*) FILTER (WHERE n.dns_status = 'ok') AS dns,
-                   count(*) FILTER (WHERE n.http_status = 'ok') AS http,
-                   count(*) FILTER (WHERE n.lead_score > 0) AS leads
-            FROM new_rows AS n GROUP BY 1
-            UNION ALL
-            SELECT o.domain_generation_campaign_id, -count(*),
-                   -count(*) FILTER (WHERE o.dns_status = 'ok'), -count(*) FILTER (WHERE o.http_status = 'ok'),
-                   -count(*) FILTER (WHERE o.lead_score > 0)
-            FROM old_rows AS o GROUP BY 1
-        ) AS s
-        GROUP BY s.campaign_id
-    ) AS d
-    WHERE (d.domains, d.dns, d.http, d.leads) IS DISTINCT FROM (0, 0, 0, 0);
+        SELECT n.domain_generation_campaign_id AS campaign_id, 1 AS domains,
+               CASE WHEN n.dns_status = 'ok' THEN 1 ELSE 0 END AS dns,
+               CASE WHEN n.http_status = 'ok' THEN 1 ELSE 0 END AS http,
+               CASE WHEN n.lead_score > 0 THEN 1 ELSE 0 END AS leads
+        FROM new_rows AS n
+        UNION ALL
+        SELECT o.domain_generation_campaign_id, -1,
+               CASE WHEN o.dns_status = 'ok' THEN -1 ELSE 0 END,
+               CASE WHEN o.http_status = 'ok' THEN -1 ELSE 0 END,
+               CASE WHEN o.lead_score > 0 THEN -1 ELSE 0 END
+        FROM old_rows AS o
+    ) AS s
+    GROUP BY s.campaign_id
+    HAVING (sum(s.domains), sum(s.dns), sum(s.http), sum(s.leads)) IS DISTINCT FROM (0, 0, 0, 0);
     RETURN NULL;
 END
 $function$;
 
 -- TRUNCATE has no transition tables, but nobody else is writing while it holds its lock: every count is zero.
 CREATE OR REPLACE FUNCTION campaign_metrics_on_truncate()
-RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET campaign_metrics.folding = 'on' AS $function$
+RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET campaign_metrics.folding = 'on' SET search_path FROM CURRENT AS $function$
 BEGIN
-    PERFORM FROM campaigns
-    WHERE (domains, leads, dns_validated_domains, http_validated_domains) IS DISTINCT FROM (0, 0, 0, 0)
-    ORDER BY id FOR NO KEY UPDATE;
+    -- Those being counted, too: a batch that is filling them holds their lines in the baseline.
+    PERFORM FROM campaigns AS c
+    WHERE (c.domains, c.leads, c.dns_validated_domains, c.http_validated_domains) IS DISTINCT FROM (0, 0, 0, 0)
+       OR EXISTS (SELECT FROM campaign_metrics_baseline AS b WHERE b.campaign_id = c.id)
+    ORDER BY c.id FOR NO KEY UPDATE;
     DELETE FROM campaign_metric_changes;
     UPDATE campaign_metrics_baseline
     SET domains = 0, leads = 0, dns_validated_domains = 0, http_validated_domains = 0;
@@ -717,25 +720,69 @@ BEGIN
 END
 $function$;
 
--- At commit: the campaigns that this transaction changed, locked in the order of their ids, so that two transactions never
--- wait for each other in a circle. A campaign that is being counted keeps its differences until its count is in.
+-- At commit: the campaigns that this transaction changed. Who changed several never waits for one while holding another: what
+-- is busy makes it let go of all, wait for that one, and try the others again. So transactions that write domains never
+-- wait in a circle, not even with one that has locked rows of campaigns in an order of its own.
+-- A campaign that is being counted keeps its differences until its count is in.
 CREATE OR REPLACE FUNCTION campaign_metrics_fold()
-RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET campaign_metrics.folding = 'on' AS $function$
+RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET campaign_metrics.folding = 'on' SET search_path FROM CURRENT AS $function$
 DECLARE
     concerned uuid[];
+    candidate uuid;
+    busy uuid;
+    waiting boolean := false;
+    locked boolean := false;
 BEGIN
-    SELECT array_agg(DISTINCT campaign_id) INTO concerned
-    FROM campaign_metric_changes WHERE transaction_id = pg_current_xact_id();
-    IF concerned IS NULL THEN
-        RETURN NULL;  -- an earlier call in this transaction took them all
-    END IF;
     -- The argument is the transaction that began the last count. A snapshot from before it does not know who is counted.
     IF NOT pg_visible_in_snapshot(TG_ARGV[0]::xid8, pg_current_snapshot())
        AND TG_ARGV[0]::xid8 <> pg_current_xact_id() THEN
         RAISE EXCEPTION 'could not serialize access: this transaction began before the domain metrics were set up'
             USING ERRCODE = 'serialization_failure', HINT = 'Retry the transaction.';
     END IF;
-    PERFORM FROM campaigns WHERE id = ANY (concerned) ORDER BY id FOR NO KEY UPDATE;
+
+    -- Nearly always: one difference of one campaign, which is not being counted and, while this transaction is under way,
+    -- will not be.
+    IF NOT EXISTS (SELECT FROM campaign_metric_changes WHERE transaction_id = NEW.transaction_id AND id <> NEW.id)
+       AND NOT EXISTS (SELECT FROM campaign_metrics_baseline WHERE campaign_id = NEW.campaign_id) THEN
+        DELETE FROM campaign_metric_changes WHERE transaction_id = NEW.transaction_id AND id = NEW.id;
+        IF FOUND THEN  -- else an earlier call in this transaction took it
+            UPDATE campaigns AS c
+            SET domains = coalesce(c.domains, 0) + NEW.domains,
+                dns_validated_domains = coalesce(c.dns_validated_domains, 0) + NEW.dns_validated_domains,
+                http_validated_domains = coalesce(c.http_validated_domains, 0) + NEW.http_validated_domains,
+                leads = coalesce(c.leads, 0) + NEW.leads
+            WHERE c.id = NEW.campaign_id;
+        END IF;
+        RETURN NULL;
+    END IF;
+
+    SELECT array_agg(DISTINCT campaign_id) INTO concerned
+    FROM campaign_metric_changes WHERE transaction_id = NEW.transaction_id;
+    IF concerned IS NULL THEN
+        RETURN NULL;
+    END IF;
+    FOR attempt IN 1..CASE WHEN cardinality(concerned) > 1 THEN 50 ELSE 0 END LOOP
+        BEGIN
+            IF busy IS NOT NULL THEN
+                waiting := true;
+                PERFORM FROM campaigns WHERE id = busy FOR NO KEY UPDATE;
+                waiting := false;
+            END IF;
+            FOREACH candidate IN ARRAY concerned LOOP
+                PERFORM FROM campaigns WHERE id = candidate FOR NO KEY UPDATE NOWAIT;
+            END LOOP;
+            locked := true;
+            EXIT;
+        EXCEPTION WHEN lock_not_available THEN
+            IF waiting THEN
+                RAISE;  -- the application's own lock timeout
+            END IF;
+            busy := candidate;
+        END;
+    END LOOP;
+    IF NOT locked THEN
+        PERFORM FROM campaigns WHERE id = ANY (concerned) ORDER BY id FOR NO KEY UPDATE;
+    END IF;
     WITH folded AS (
         DELETE FROM campaign_metric_changes AS ch
         WHERE ch.transaction_id = pg_current_xact_id()

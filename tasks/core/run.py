@@ -23,7 +23,7 @@ from pydantic import BaseModel
 
 from tasks.core import errors, sql_files
 from tasks.core.database import Connection, Database, connect
-from tasks.core.translation import CONNECTION_LOST, FOUND_CLOSED
+from tasks.core.translation import CONNECTION_LOST, FOUND_CLOSED, translated
 
 # The server looks every 5 s whether a busy session's client is still there (client_connection_check_interval).
 ORPHAN_SECONDS = 15.0
@@ -61,26 +61,8 @@ async def exclusive_run(
     """
     purpose = f"{flow_name} run lock"
     async with connect(database, schema=schema, purpose=purpose, settings=SESSION_SETTINGS) as connection:
-        # A process that was killed a moment ago may hold it for another moment.
-        if not await _lock(connection, EXCLUSIVE, lock_key(schema), seconds=MOMENT_SECONDS):
-            raise errors.AnotherRunIsActive(
-                database=database.database, schema=schema, holder=await _holder(connection, lock_key(schema))
-            )
-        await connection.execute(sql_files.query("create_ledger"))
-        await _wait_for_orphans(connection, database, schema)
-        try:
-            await connection.execute(sql_files.query("close_dead_runs"), UUID(run_id))
-        finally:
-            await connection.fetchval("SELECT pg_advisory_unlock($1)", session_lock_key(schema))
-        await connection.execute(
-            sql_files.query("insert_run"),
-            UUID(run_id),
-            flow_name,
-            parameters.model_dump_json(),
-            socket.gethostname(),
-            os.getpid(),
-            json.dumps(sql_files.fingerprints()),
-        )
+        with translated("beginning the run", "Nothing was changed; run again."):
+            await _begin(connection, database, schema, parameters, run_id, flow_name)
         outcome = "failed"
         try:
             yield connection
@@ -100,9 +82,10 @@ async def work_session(database: Database, schema: str, run_id: str, purpose: st
         AnotherRunIsActive: if another run has found this one dead and taken over, as may happen after a lost connection.
     """
     async with connect(database, schema=schema, purpose=purpose, settings=SESSION_SETTINGS) as connection:
-        # Another run may hold it exclusively for a moment, while it closes what dead runs have left.
-        admitted = await _lock(connection, SHARED, session_lock_key(schema), seconds=ORPHAN_SECONDS)
-        outcome = await connection.fetchval(sql_files.query("read_run_outcome"), UUID(run_id))
+        with translated(purpose, "Run again: it goes on from what is done."):
+            # Another run may hold it exclusively for a moment, while it closes what dead runs have left.
+            admitted = await _lock(connection, SHARED, session_lock_key(schema), seconds=ORPHAN_SECONDS)
+            outcome = await connection.fetchval(sql_files.query("read_run_outcome"), UUID(run_id))
         if not admitted or outcome == "interrupted":
             raise errors.AnotherRunIsActive(
                 database=database.database,
@@ -110,6 +93,31 @@ async def work_session(database: Database, schema: str, run_id: str, purpose: st
                 holder=f"this run was taken for dead and closed by {await _holder(connection, lock_key(schema))}",
             )
         yield connection
+
+
+async def _begin(
+    connection: Connection, database: Database, schema: str, parameters: BaseModel, run_id: str, flow_name: str
+) -> None:
+    # A process that was killed a moment ago may hold it for another moment.
+    if not await _lock(connection, EXCLUSIVE, lock_key(schema), seconds=MOMENT_SECONDS):
+        raise errors.AnotherRunIsActive(
+            database=database.database, schema=schema, holder=await _holder(connection, lock_key(schema))
+        )
+    await connection.execute(sql_files.query("create_ledger"))
+    await _wait_for_orphans(connection, database, schema)
+    try:
+        await connection.execute(sql_files.query("close_dead_runs"), UUID(run_id))
+    finally:
+        await connection.fetchval("SELECT pg_advisory_unlock($1)", session_lock_key(schema))
+    await connection.execute(
+        sql_files.query("insert_run"),
+        UUID(run_id),
+        flow_name,
+        parameters.model_dump_json(),
+        socket.gethostname(),
+        os.getpid(),
+        json.dumps(sql_files.fingerprints()),
+    )
 
 
 async def _wait_for_orphans(connection: Connection, database: Database, schema: str) -> None:

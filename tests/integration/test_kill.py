@@ -32,8 +32,12 @@ from tests.kill.ground import (
     terminate,
 )
 from tests.kill.picture import assert_sound, differences, picture, picture_of_application
+from tests.kill.waiting import until_logged, until_true
 from tests.kill.writers import Writers
 
+BUILD_WAITS = (
+    "SELECT count(*) FROM pg_stat_progress_create_index WHERE datname = current_database() AND phase LIKE 'waiting%'"
+)
 SAMPLED = {"counted", "half indexed", "migrated"}
 grounds: dict[str, Ground] = {}
 
@@ -177,14 +181,12 @@ async def test_the_next_run_waits_for_what_the_server_still_does_for_a_dead_one(
     async with connect(database) as old, old.transaction():
         await old.fetch("SELECT FROM campaigns FOR UPDATE LIMIT 1")  # an index build waits for this
         driven.send(signal.SIGUSR1)
-        await until_there(database, "SELECT count(*) FROM pg_stat_progress_create_index WHERE phase LIKE 'waiting%'")
+        await until_true(database, BUILD_WAITS)
         driven.send(signal.SIGKILL)
         await driven.ended()
         with caplog.at_level("INFO"):
             again = asyncio.create_task(migrate(database))
-            await until_there(
-                database, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'DROP INDEX CONCURRENTLY%'"
-            )
+            await until_logged(caplog, "dropping the invalid index")
     await again
     assert "waiting for what an earlier run has left at work: session" in caplog.text
     assert "dropping the invalid index idx_campaigns_workflow_primary" in caplog.text
@@ -257,13 +259,3 @@ async def test_with_writers_at_work_struck_in_every_step(
     ground = await Ground.prepare(private_server.database(), driven)
     hit = crash_of(private_server) if isinstance(blow, str) else blow
     await _strike_among_writers(ground, driven, UP, hit)
-
-
-async def until_there(database: Database, count: str) -> None:
-    """Wait until a count in the database is above zero."""
-    async with connect(database) as connection:
-        for _ in range(400):
-            if await connection.fetchval(f"{count} AND datname = current_database()"):
-                return
-            await asyncio.sleep(0.05)
-    pytest.fail(f"still none: {count}")

@@ -16,11 +16,9 @@ from tasks.core import errors, run, transform
 from tasks.core.database import Database, connect
 from tasks.core.progress import unheard
 from tasks.core.settings import MigrateParameters
+from tests.kill.waiting import until_true
 
 PARAMETERS = MigrateParameters(mode="apply")
-RUN_LOCK_HOLDER = (
-    "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE '%run lock'"
-)
 
 
 def a_run(database: Database, *, name: str = "migrate-to-phases", run_id: str | None = None) -> Any:
@@ -105,21 +103,14 @@ async def test_a_run_that_failed_or_was_cancelled_is_written_down_so(legacy_data
             await asyncio.Event().wait()
 
     task = asyncio.create_task(until_cancelled())
-    while not await is_running(legacy_database):
-        await asyncio.sleep(0.05)
+    await until_true(legacy_database, "SELECT to_regclass('migration_runs') IS NOT NULL")
+    await until_true(legacy_database, "SELECT count(*) FROM migration_runs WHERE outcome = 'running'")
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     async with a_run(legacy_database, run_id=done):
         pass
     assert await outcomes(legacy_database) == {failed: "failed", cancelled: "cancelled", done: "completed"}
-
-
-async def is_running(database: Database) -> bool:
-    async with connect(database) as connection:
-        return bool(await connection.fetchval(f"SELECT count(*) FROM ({RUN_LOCK_HOLDER}) AS s")) and bool(
-            await connection.fetchval("SELECT count(*) FROM migration_runs WHERE outcome = 'running'")
-        )
 
 
 async def test_after_a_run_was_killed_the_lock_is_free_and_its_row_says_interrupted(legacy_database: Database) -> None:
@@ -195,6 +186,4 @@ async def test_a_run_that_was_taken_for_dead_does_not_go_on(legacy_database: Dat
 
 async def _terminate(database: Database, pid: int) -> None:
     async with connect(database) as connection:
-        await connection.execute("SELECT pg_terminate_backend($1)", pid)
-        while await connection.fetchval("SELECT count(*) FROM pg_stat_activity WHERE pid = $1", pid):
-            await asyncio.sleep(0.02)
+        assert await connection.fetchval("SELECT pg_terminate_backend($1, 5000)", pid)

@@ -119,6 +119,8 @@ def obey(order: dict[str, Any]) -> int:
 
 
 def main() -> None:
+    # A shell in the background starts its programs with this one ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for line in sys.stdin:
         order = json.loads(line)
         child = os.fork()

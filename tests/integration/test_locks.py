@@ -1,0 +1,216 @@
+"""Locks: nobody waits long for us, we wait with an end, and whoever is in our way is named."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import pytest
+
+from tasks.core import core_migrations, errors, locks, rollback, run, state, transform
+from tasks.core.database import Connection, Database, connect
+from tasks.core.models import State
+from tasks.core.progress import unheard
+from tasks.core.sample import build_sample_database, create_database
+from tasks.core.server import PostgresServer
+from tasks.core.settings import LockLimits, MigrateParameters, RollbackParameters
+from tests.kill.waiting import until_logged, until_true
+
+LIMITS = LockLimits(lock_timeout_ms=100, lock_wait_limit_seconds=2.0)
+PARAMETERS = MigrateParameters(mode="apply", locks=LIMITS)
+# Beyond the lock timeout: what a statement itself and a busy machine take.
+SLACK_SECONDS = 0.15
+LONG = "UPDATE campaigns SET metadata = metadata WHERE id = (SELECT id FROM campaigns LIMIT 1)"
+
+
+@asynccontextmanager
+async def a_run(database: Database) -> AsyncIterator[str]:
+    run_id = str(uuid.uuid4())
+    async with run.exclusive_run(database, "public", PARAMETERS, run_id, "test"):
+        yield run_id
+
+
+async def do_transform(database: Database, parameters: MigrateParameters = PARAMETERS) -> Any:
+    async with a_run(database) as run_id:
+        return await transform.transform(database, parameters, run_id, unheard)
+
+
+async def do_contract(database: Database, parameters: MigrateParameters = PARAMETERS) -> Any:
+    async with a_run(database) as run_id:
+        return await core_migrations.apply_core_migrations(database, parameters, run_id, unheard)
+
+
+@asynccontextmanager
+async def long_transaction(database: Database, statement: str = LONG) -> AsyncIterator[Connection]:
+    """Somebody who has written to a table and does not come to an end."""
+    async with connect(database, settings={"application_name": "batch job"}) as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute(statement)
+        try:
+            yield connection
+        finally:
+            await transaction.rollback()
+
+
+@asynccontextmanager
+async def writers(database: Database, statement: str, sessions: int = 3) -> AsyncIterator[list[float]]:
+    """Sessions that write as fast as they can; the list gets how long each statement took (s)."""
+    took: list[float] = []
+
+    async def write() -> None:
+        async with connect(database, settings={"synchronous_commit": "off"}) as connection:
+            while True:
+                began = time.monotonic()
+                try:
+                    await connection.execute(statement)
+                except asyncpg.UndefinedColumnError:
+                    return
+                took.append(time.monotonic() - began)
+                await asyncio.sleep(0.005)
+
+    tasks = [asyncio.create_task(write()) for _ in range(sessions)]
+    await asyncio.sleep(0.2)
+    try:
+        yield took
+    finally:
+        for task in tasks:
+            task.cancel()
+        for ended in await asyncio.gather(*tasks, return_exceptions=True):
+            assert ended is None or isinstance(ended, asyncio.CancelledError), ended
+
+
+async def test_giving_up_names_the_session_its_query_and_its_age_and_leaves_nothing_half_done(
+    legacy_database: Database,
+) -> None:
+    async with long_transaction(legacy_database) as blocker:
+        before = await schema_of(legacy_database)
+        await asyncio.sleep(0.2)
+        began = time.monotonic()
+        with pytest.raises(errors.LockNotGranted) as refused:
+            await do_transform(legacy_database)
+        assert 2.0 <= time.monotonic() - began < 12
+        said = str(refused.value)
+        assert f"session {blocker.get_server_pid()} of postgres (batch job, idle in transaction" in said
+        assert LONG in said
+        assert float(re.findall(r"transaction open for ([\d.]+) s", said)[0]) > 2
+        assert refused.value.fields["attempts"] > 2
+        assert await schema_of(legacy_database) == before
+        async with connect(legacy_database) as connection:
+            assert await state.read_state(connection) is State.LEGACY
+    result = await do_transform(legacy_database)
+    assert result.campaigns == 60
+
+
+async def schema_of(database: Database) -> list[Any]:
+    """Columns, triggers, constraints and indexes of the two tables."""
+    async with connect(database) as connection:
+        return await connection.fetch(
+            """
+            SELECT attrelid::regclass::text, attname::text FROM pg_attribute
+            WHERE attrelid IN ('campaigns'::regclass, 'generated_domains'::regclass) AND NOT attisdropped
+            UNION ALL SELECT tgrelid::regclass::text, tgname FROM pg_trigger
+            WHERE tgrelid IN ('campaigns'::regclass, 'generated_domains'::regclass)
+            UNION ALL SELECT conrelid::regclass::text, conname FROM pg_constraint
+            WHERE conrelid IN ('campaigns'::regclass, 'generated_domains'::regclass)
+            UNION ALL SELECT indrelid::regclass::text, indexrelid::regclass::text FROM pg_index
+            WHERE indrelid IN ('campaigns'::regclass, 'generated_domains'::regclass)
+            ORDER BY 1, 2
+            """
+        )
+
+
+@pytest.mark.parametrize("work", ["transform", "contract"])
+async def test_writers_queue_behind_us_no_longer_than_the_lock_timeout(legacy_database: Database, work: str) -> None:
+    """With a long transaction in the way, every attempt of ours makes writers wait; none of them longer than that."""
+    if work == "contract":
+        await do_transform(legacy_database)
+    go: Callable[..., Any] = do_transform if work == "transform" else do_contract
+    statement = "UPDATE campaigns SET successful_items = successful_items WHERE id = (SELECT max(id::text)::uuid FROM campaigns)"
+    async with long_transaction(legacy_database, "LOCK TABLE campaigns IN ROW EXCLUSIVE MODE"):
+        async with writers(legacy_database, statement) as took:
+            with pytest.raises(errors.LockNotGranted):
+                await go(legacy_database)
+    assert len(took) > 50
+    queued = [seconds for seconds in took if seconds > 0.07]
+    assert queued, "nobody queued behind us: the test proves nothing"
+    assert max(took) < LIMITS.lock_timeout_ms / 1000 + SLACK_SECONDS
+
+
+async def test_our_attempts_come_at_irregular_times_and_less_and_less_often(
+    legacy_database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="tasks.core.locks")
+    pauses: list[list[float]] = []
+    for _ in range(2):
+        caplog.clear()
+        async with long_transaction(legacy_database):
+            with pytest.raises(errors.LockNotGranted):
+                await do_transform(legacy_database)
+        pauses.append([float(record.args[3]) for record in caplog.records if "no lock within" in record.msg])  # type: ignore[index,arg-type]
+    assert pauses[0] != pauses[1]
+    for series in pauses:
+        assert series[-1] > series[0]
+        assert max(series) <= 1.5 * locks.LONGEST_PAUSE_SECONDS
+
+
+async def test_it_goes_on_by_itself_once_the_way_is_free(
+    legacy_database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="tasks.core.locks")
+    patient = MigrateParameters(mode="apply")
+    async with long_transaction(legacy_database, "DELETE FROM generated_domains WHERE false") as blocker:
+        going = asyncio.create_task(do_transform(legacy_database, patient))
+        await until_logged(caplog, f"in its way: session {blocker.get_server_pid()}")
+    result = await going
+    (install,) = [hold for hold in result.locks if "install_metrics" in hold.statement]
+    assert install.mode == "SHARE ROW EXCLUSIVE"
+    assert install.attempts > 1
+    # The wait is not counted as a hold.
+    assert install.held_ms < 100
+
+
+async def test_a_reader_who_is_in_nobodys_way_is_not_blamed(legacy_database: Database) -> None:
+    """SHARE ROW EXCLUSIVE goes well with readers: of a long reader and a long writer the writer is named."""
+    await do_transform(legacy_database)
+    async with (
+        long_transaction(legacy_database, "SELECT FROM generated_domains LIMIT 1") as reader,
+        long_transaction(legacy_database, "DELETE FROM generated_domains WHERE false") as writer,
+        connect(legacy_database) as connection,
+    ):
+        said = await locks.describe_holders(connection, {"generated_domains": "SHARE ROW EXCLUSIVE"})
+        assert f"session {writer.get_server_pid()} " in said
+        assert f"session {reader.get_server_pid()} " not in said
+        said = await locks.describe_holders(connection, {"generated_domains": "ACCESS EXCLUSIVE"})
+        assert f"session {reader.get_server_pid()} " in said
+
+
+async def test_the_contract_gives_up_on_a_long_transaction_and_both_models_stay_live(legacy_database: Database) -> None:
+    await do_transform(legacy_database)
+    async with long_transaction(legacy_database, "SELECT FROM campaigns LIMIT 1") as blocker:
+        with pytest.raises(errors.LockNotGranted, match=f"session {blocker.get_server_pid()} ") as refused:
+            await do_contract(legacy_database)
+        assert refused.value.fields["statement"] == "migration_add_checks()"
+    async with connect(legacy_database) as connection:
+        assert await state.read_state(connection) is State.DUAL
+        await connection.execute("SELECT migration_add_checks(), migration_validate_checks()")
+    # Further on: the checks are there, so that 000035 itself is what waits.
+    async with long_transaction(legacy_database, "SELECT FROM campaigns LIMIT 1") as blocker:
+        contracting = asyncio.create_task(do_contract(legacy_database))
+        await until_true(
+            legacy_database,
+            "SELECT count(*) FROM pg_stat_progress_create_index WHERE datname = current_database() OR phase IS NULL",
+        ) if False else None
+        with pytest.raises(errors.LockNotGranted, match=f"session {blocker.get_server_pid()} ") as refused:
+            await contracting
+        assert refused.value.fields["statement"] == "000035 up"
+    async with connect(legacy_database) as connection:
+        assert await state.read_state(connection) is State.DUAL
+        assert await connection.fetchval("SELECT count(*) FROM campaigns WHERE campaign_type IS NULL") == 0
+    await do_contract(legacy_database)
