@@ -149,7 +149,7 @@ BEGIN
             WHERE tgrelid IN (campaigns_oid, to_regclass(format('%I.generated_domains', current_schema())))
               AND tgparentid = 0
               AND tgname IN ('zzy_migration_sync_models', 'migration_keep_legacy_values', 'migration_keep_legacy_values_update',
-                             'zzz_campaigns_keep_row', 'zzz_campaign_metrics_insert', 'zzz_campaign_metrics_update',
+                             'zzz_campaign_metrics_insert', 'zzz_campaign_metrics_update',
                              'zzz_campaign_metrics_delete', 'zzz_campaign_metrics_truncate')
         LOOP
             EXECUTE format('DROP TRIGGER %I ON %s', unit.tgname, unit.relation);
@@ -164,6 +164,35 @@ BEGIN
         LOOP
             EXECUTE saved.statement;
         END LOOP;
+
+        -- Those that were there get the values that they had, in rows whose phase and status nobody changed since.
+        SELECT string_agg(
+            CASE s.identity
+                WHEN 'current_phase' THEN 'current_phase = CASE WHEN b.current_phase IS NULL AND NOT t.touched'
+                                          ' THEN NULL ELSE c.current_phase END'
+                WHEN 'phase_status' THEN 'phase_status = CASE WHEN b.phase_status IS NULL AND NOT t.touched'
+                                         ' THEN NULL ELSE c.phase_status END'
+                ELSE format('%1$I = CASE WHEN t.touched THEN c.%1$I ELSE b.%1$I END', s.identity)
+            END, ', ' ORDER BY s.id)
+        INTO assignments FROM migration_saved_objects AS s WHERE s.kind = 'phases column';
+        IF assignments IS NOT NULL THEN
+            PERFORM migration_create_keep_row();
+            PERFORM set_config('campaign_metrics.folding', 'on', true);
+            EXECUTE format(
+                $update$
+                UPDATE campaigns AS c SET %s
+                FROM campaigns_backup_000035 AS b
+                CROSS JOIN LATERAL (
+                    SELECT (n.campaign_type::text, n.status::text) IS DISTINCT FROM (b.campaign_type::text, b.status::text)
+                        AS touched
+                    FROM campaigns AS n WHERE n.id = b.id
+                ) AS t
+                WHERE c.id = b.id
+                $update$, assignments);
+            PERFORM set_config('campaign_metrics.folding', 'off', true);
+            SET CONSTRAINTS ALL IMMEDIATE;
+        END IF;
+        DROP TRIGGER IF EXISTS zzz_campaigns_keep_row ON campaigns;
     END IF;
 
     -- Nothing of ours is left but backups and reports.

@@ -516,7 +516,8 @@ $function$;
 
 -- Writers that know one model write the other through this trigger. It is the last but one of the BEFORE row triggers.
 -- A legacy value that still maps to the phases value stays: queued is not turned into pending, and comprehensive and
--- automated belong to every phase.
+-- automated belong to every phase. What this trigger itself writes for a phases value is no contradiction: setup has the
+-- legacy type of generation, and a value that the installation forbids is replaced by its nearest.
 CREATE OR REPLACE FUNCTION migration_sync_models()
 RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $function$
 DECLARE
@@ -525,6 +526,7 @@ DECLARE
     phase_moved boolean := false;
     status_moved boolean := false;
     phase_status_moved boolean := false;
+    differs boolean;
     contradicts boolean;
     filling text := current_setting('migration.prefer', true);
 BEGIN
@@ -539,9 +541,10 @@ BEGIN
         END IF;
     END IF;
 
-    contradicts := coalesce(NEW.campaign_type::text NOT IN ('comprehensive', 'automated'), true)
+    differs := coalesce(NEW.campaign_type::text NOT IN ('comprehensive', 'automated'), true)
         AND migration_map_current_phase(NEW.campaign_type::text) IS DISTINCT FROM NEW.current_phase::text;
-    IF NEW.current_phase IS NULL OR (type_moved AND NOT phase_moved) OR (contradicts AND filling = 'legacy') THEN
+    contradicts := differs AND migration_map_campaign_type(NEW.current_phase::text) IS DISTINCT FROM NEW.campaign_type::text;
+    IF NEW.current_phase IS NULL OR (type_moved AND NOT phase_moved) OR (differs AND filling = 'legacy') THEN
         NEW.current_phase := migration_map_current_phase(NEW.campaign_type::text);
         IF NEW.current_phase IS NULL THEN
             RAISE EXCEPTION 'campaign_type % of campaign % maps to no phase', quote_nullable(NEW.campaign_type), NEW.id
@@ -559,8 +562,9 @@ BEGIN
         END IF;
     END IF;
 
-    contradicts := migration_map_phase_status(NEW.status::text) IS DISTINCT FROM NEW.phase_status::text;
-    IF NEW.phase_status IS NULL OR (status_moved AND NOT phase_status_moved) OR (contradicts AND filling = 'legacy') THEN
+    differs := migration_map_phase_status(NEW.status::text) IS DISTINCT FROM NEW.phase_status::text;
+    contradicts := differs AND migration_map_status(NEW.phase_status::text) IS DISTINCT FROM NEW.status::text;
+    IF NEW.phase_status IS NULL OR (status_moved AND NOT phase_status_moved) OR (differs AND filling = 'legacy') THEN
         NEW.phase_status := migration_map_phase_status(NEW.status::text);
         IF NEW.phase_status IS NULL THEN
             RAISE EXCEPTION 'status % of campaign % maps to no phase status', quote_nullable(NEW.status), NEW.id
@@ -928,19 +932,26 @@ RETURNS void LANGUAGE sql AS $function$
       AND NOT EXISTS (SELECT FROM campaigns AS c WHERE c.id = ch.campaign_id);
 $function$;
 
--- Contradictions between filled phases and legacy values: a person decides which side wins.
+-- Contradictions between filled phases and legacy values: a person decides which side wins. Once both models are in step,
+-- what the sync writes for a phases value is none.
 CREATE OR REPLACE FUNCTION migration_refuse_contradictions()
 RETURNS void LANGUAGE plpgsql AS $function$
 DECLARE
+    in_step boolean := EXISTS (SELECT FROM migration_saved_objects WHERE kind = 'expanded');
     found bigint;
     keys text;
 BEGIN
+    IF NOT migration_has_column('current_phase') OR NOT migration_has_column('phase_status') THEN
+        RETURN;
+    END IF;
     SELECT count(*), string_agg(id::text, ', ') FILTER (WHERE ordinal <= 20) INTO found, keys
     FROM (
         SELECT id, row_number() OVER (ORDER BY id) AS ordinal FROM campaigns
         WHERE (current_phase IS NOT NULL AND campaign_type::text NOT IN ('comprehensive', 'automated')
-               AND migration_map_current_phase(campaign_type::text) IS DISTINCT FROM current_phase::text)
-           OR (phase_status IS NOT NULL AND migration_map_phase_status(status::text) IS DISTINCT FROM phase_status::text)
+               AND migration_map_current_phase(campaign_type::text) IS DISTINCT FROM current_phase::text
+               AND NOT (in_step AND migration_map_campaign_type(current_phase::text) IS NOT DISTINCT FROM campaign_type::text))
+           OR (phase_status IS NOT NULL AND migration_map_phase_status(status::text) IS DISTINCT FROM phase_status::text
+               AND NOT (in_step AND migration_map_status(phase_status::text) IS NOT DISTINCT FROM status::text))
     ) AS contradicting;
     IF found > 0 THEN
         RAISE EXCEPTION '% campaign(s) have phases that contradict their legacy values: %', found, keys
@@ -1191,6 +1202,9 @@ BEGIN
     END IF;
     PERFORM migration_backup_campaigns();
     PERFORM migration_find_inverse_mappings();
+    IF prefer = '' THEN
+        PERFORM migration_refuse_contradictions();
+    END IF;
     PERFORM migration_expand_columns();
     PERFORM migration_install_sync();
     PERFORM migration_refuse_unknown_values();

@@ -121,13 +121,13 @@ async def test_planted_dependents_are_refused_by_name_before_anything_changes(
     schema = dump(database)
     finished = run_psql(database, file=file, check=False)
     assert finished.returncode != 0
-    assert "active_campaigns_view" in finished.stderr
+    assert "idx_campaigns_workflow_primary" in finished.stderr
     assert dump(database) == schema
-    run_psql(database, command="DROP VIEW active_campaigns_view")
+    run_psql(database, command="DROP INDEX idx_campaigns_workflow_primary")
     finished = run_psql(database, file=file, check=False)
     assert finished.returncode != 0
-    assert "idx_campaigns_workflow_primary" in finished.stderr
-    run_psql(database, command="DROP INDEX idx_campaigns_workflow_primary")
+    assert "active_campaigns_view" in finished.stderr
+    run_psql(database, command="DROP VIEW active_campaigns_view")
     run_psql(database, file=file)
 
 

@@ -202,15 +202,97 @@ async def test_the_contract_gives_up_on_a_long_transaction_and_both_models_stay_
         await connection.execute("SELECT migration_add_checks(), migration_validate_checks()")
     # Further on: the checks are there, so that 000035 itself is what waits.
     async with long_transaction(legacy_database, "SELECT FROM campaigns LIMIT 1") as blocker:
-        contracting = asyncio.create_task(do_contract(legacy_database))
-        await until_true(
-            legacy_database,
-            "SELECT count(*) FROM pg_stat_progress_create_index WHERE datname = current_database() OR phase IS NULL",
-        ) if False else None
         with pytest.raises(errors.LockNotGranted, match=f"session {blocker.get_server_pid()} ") as refused:
-            await contracting
+            await do_contract(legacy_database)
         assert refused.value.fields["statement"] == "000035 up"
     async with connect(legacy_database) as connection:
         assert await state.read_state(connection) is State.DUAL
         assert await connection.fetchval("SELECT count(*) FROM campaigns WHERE campaign_type IS NULL") == 0
     await do_contract(legacy_database)
+
+
+async def test_the_way_back_gives_up_on_a_long_transaction_and_the_next_one_goes_all_the_way(
+    migrated_database: Database,
+) -> None:
+    parameters = RollbackParameters(mode="apply", confirm=migrated_database.database, locks=LIMITS)
+    async with long_transaction(migrated_database, "DELETE FROM generated_domains WHERE false") as blocker:
+        with pytest.raises(errors.LockNotGranted, match=f"session {blocker.get_server_pid()} ") as refused:
+            async with a_run(migrated_database) as run_id:
+                await rollback.roll_back(migrated_database, parameters, run_id, unheard)
+        assert refused.value.fields["statement"] == "000036 down"
+        async with connect(migrated_database) as connection:
+            assert await state.read_state(connection) is State.MIGRATED
+    async with a_run(migrated_database) as run_id:
+        report = await rollback.roll_back(migrated_database, parameters, run_id, unheard)
+    assert report.state_after is State.LEGACY
+
+
+async def test_rows_that_somebody_holds_are_filled_last_and_never_waited_for(legacy_database: Database) -> None:
+    patient = MigrateParameters(mode="apply")
+    await expand_only(legacy_database)
+    async with long_transaction(legacy_database, "SELECT FROM campaigns ORDER BY id LIMIT 5 FOR UPDATE"):
+        filling = asyncio.create_task(do_transform(legacy_database, patient))
+        await until_true(legacy_database, "SELECT count(*) = 5 FROM campaign_metrics_baseline")
+        assert not filling.done()
+    assert (await filling).campaigns == 60
+
+
+async def test_rows_that_stay_held_are_named_with_their_holder(legacy_database: Database) -> None:
+    await expand_only(legacy_database)
+    async with long_transaction(legacy_database, "SELECT FROM campaigns ORDER BY id LIMIT 1 FOR UPDATE") as blocker:
+        with pytest.raises(errors.LockNotGranted, match=f"session {blocker.get_server_pid()} ") as refused:
+            await do_transform(legacy_database)
+    async with connect(legacy_database) as connection:
+        first = await connection.fetchval("SELECT id FROM campaigns ORDER BY id LIMIT 1")
+    assert refused.value.fields["statement"] == f"The batch of campaigns {first}"
+
+
+async def test_a_table_that_is_closed_for_a_while_only_delays_the_batches(legacy_database: Database) -> None:
+    await expand_only(legacy_database)
+    async with long_transaction(legacy_database, "LOCK TABLE campaigns IN SHARE MODE"):
+        filling = asyncio.create_task(do_transform(legacy_database))
+        await asyncio.sleep(1)
+    assert (await filling).campaigns == 60
+
+
+async def expand_only(database: Database) -> None:
+    """Leave the database as a run does that was killed after it had expanded: nothing is counted or filled."""
+    async with a_run(database) as run_id, run.work_session(database, "public", run_id, "expand") as connection:
+        await transform.expand(connection, PARAMETERS, run_id)
+
+
+async def test_maintenance_is_waited_for_without_a_writer_noticing(legacy_database: Database) -> None:
+    """A manual VACUUM or a concurrent index build does not go away for us, and whoever writes does not queue behind it."""
+    statement = "UPDATE campaigns SET successful_items = successful_items WHERE id = (SELECT max(id::text)::uuid FROM campaigns)"
+    patient = MigrateParameters(mode="apply")
+    async with writers(legacy_database, statement) as took:
+        async with long_transaction(legacy_database, "LOCK TABLE campaigns IN SHARE UPDATE EXCLUSIVE MODE"):
+            going = asyncio.create_task(do_transform(legacy_database, patient))
+            await asyncio.sleep(3)
+            assert not going.done()
+        waited = list(took)
+        await going
+    assert max(waited) < 0.07
+
+
+async def test_an_autovacuum_gives_way(private_server: PostgresServer) -> None:
+    """It does so only for a lock that has waited for deadlock_timeout, longer than writers may be kept waiting."""
+    database = await create_database(private_server.database(), "vacuumed")
+    await build_sample_database(database, campaigns=60, domains=6_000)
+    async with connect(database) as connection:
+        for setting in (
+            "autovacuum_naptime = '1s'",
+            "autovacuum_vacuum_cost_delay = '100ms'",
+            "autovacuum_vacuum_cost_limit = 1",
+        ):
+            await connection.execute(f"ALTER SYSTEM SET {setting}")
+        await connection.execute("ALTER TABLE generated_domains SET (autovacuum_vacuum_threshold = 0,"
+                                 " autovacuum_vacuum_scale_factor = 0)")  # fmt: skip
+        await connection.execute("SELECT pg_reload_conf()")
+        await connection.execute("UPDATE generated_domains SET http_title = 'dead rows'")
+    at_work = "SELECT count(*) FROM pg_stat_progress_vacuum WHERE relid = 'generated_domains'::regclass"
+    await until_true(database, at_work)
+    result = await do_transform(database)
+    (install,) = [hold for hold in result.locks if "install_metrics" in hold.statement]
+    assert install.held_ms < 100
+    assert "canceling autovacuum task" in private_server.log.read_text()

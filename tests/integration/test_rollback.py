@@ -145,19 +145,24 @@ async def test_restoring_before_the_down_migrations_and_after_them_gives_the_sam
 
 async def test_partly_filled_phases_columns_keep_what_they_had(sample_factory: SampleFactory) -> None:
     database = await sample_factory(phases_columns="partial")
-    columns = "id, current_phase, phase_status"
     async with connect(database) as connection:
-        before = await connection.fetch(f"SELECT {columns} FROM campaigns ORDER BY id")
-        filled = [tuple(row) for row in before if None not in tuple(row)]
+        before = await connection.fetch("SELECT * FROM campaigns ORDER BY id")
+        read = "SELECT id, current_phase, phase_status FROM campaigns"
+        filled = {tuple(row) for row in await connection.fetch(read) if None not in tuple(row)}
         assert filled
         await migrate(database)
-        after = {tuple(row) for row in await connection.fetch(f"SELECT {columns} FROM campaigns")}
-        assert set(filled) <= after
+        assert filled <= {tuple(row) for row in await connection.fetch(read)}
         assert await connection.fetchval("SELECT count(*) FROM campaigns WHERE current_phase IS NULL") == 0
-        await go_back(database)
-        assert await connection.fetchval("SELECT count(*) FROM campaigns WHERE current_phase IS NOT NULL") >= len(
-            filled
+        given = before[3]["id"]
+        await connection.execute(
+            "UPDATE campaigns SET current_phase = 'analysis', phase_status = 'failed' WHERE id = $1", given
         )
+        await go_back(database)
+        columns = ", ".join(f'"{name}"' for name in before[0].keys())
+        after = {row["id"]: tuple(row) for row in await connection.fetch(f"SELECT {columns} FROM campaigns")}
+        assert await connection.fetchval("SELECT current_phase FROM campaigns WHERE id = $1", given) == "analysis"
+        after.pop(given)
+        assert after == {row["id"]: tuple(row) for row in before if row["id"] != given}
 
 
 @pytest.mark.parametrize("prefer", ["phases", "legacy"])
