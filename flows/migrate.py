@@ -15,7 +15,7 @@ from tasks.ending import Ending, reported
 from tasks.endings import already_migrated, planned, resting, standing, succeeded
 from tasks.gates import exclusively, taken_back_where_a_gate_fails
 from tasks.integration import run_integration
-from tasks.preflight import check_database, make_plan
+from tasks.preflight import check_database, is_unproved, make_plan
 from tasks.transform import transform_data
 from tasks.validation import validate_database
 
@@ -33,7 +33,7 @@ async def migrate(database: PostgresDatabase, parameters: MigrateParameters = PL
     found = await check_database(target, parameters)
     if parameters.mode == "status":
         return standing(found)
-    if found.state is State.MIGRATED:
+    if found.state is State.MIGRATED and not await is_unproved(target, parameters):
         return already_migrated(found)
     if parameters.mode == "plan":
         return planned(found, await make_plan(target, parameters))
@@ -41,15 +41,15 @@ async def migrate(database: PostgresDatabase, parameters: MigrateParameters = PL
     async with exclusively(target, parameters), taken_back_where_a_gate_fails(target, parameters):
         await make_backup(target, parameters)
         inputs = await benchmark.draw_inputs(target, parameters)
-        if found.state is State.CONTRACTED:  # an earlier run got further than the legacy columns
+        if found.state in {State.CONTRACTED, State.MIGRATED}:  # an earlier run got further than the legacy columns
             before = await benchmark.recall_before(target, parameters)
         else:
             before = await benchmark.measure_before(target, parameters, inputs)
             await transform_data(target, parameters)
             await benchmark.compare_answers(target, parameters, inputs)
-        if parameters.stop_after == "transform":
-            return resting(found)
-        await hold_cut_over(target, parameters)
+            if parameters.stop_after == "transform":
+                return resting(found)
+            await hold_cut_over(target, parameters)
         await run_core_migrations(target, parameters)
         await validate_database(target, parameters)
         after = await benchmark.measure_after(target, parameters, inputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 
 from tasks import publish, recorder
@@ -34,5 +35,8 @@ async def make_backup(database: Database, parameters: MigrateParameters) -> Back
 
 
 def backup_directory(report_directory: Path, parameters: MigrateParameters) -> Path:
-    """Where the backup goes."""
-    return parameters.backup_directory or report_directory / "backup"
+    """Where the backup goes: as asked, else below the reports, beside the backups of earlier runs that report there."""
+    if parameters.backup_directory is not None:
+        return parameters.backup_directory
+    names = (f"backup-{number}" if number > 1 else "backup" for number in count(1))
+    return next(path for path in (report_directory / name for name in names) if not path.exists())

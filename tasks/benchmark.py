@@ -98,7 +98,9 @@ async def compare(
         run.detail(str(error))
         return None
     run.note(comparison=comparison)
-    run.detail(comparisons.sentence(comparison.headline))
+    headline = comparison.headline
+    interval = f"{headline.low:.1f}% to {headline.high:.1f}%"
+    run.detail(f"{headline.improvement_percent:.1f}% less time ({interval}): {headline.verdict.replace('_', ' ')}")
     await publish.models("comparison-table", comparison.patterns, "Before and after")
     await publish.page("comparison", comparisons.as_markdown(comparison), "Before and after, with the verdicts")
     return comparison

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tasks import publish, recorder
 from tasks.core import plan as plans
 from tasks.core import preflight as core
+from tasks.core import run as runs
 from tasks.core import state as states
 from tasks.core.database import Database, connect
 from tasks.core.errors import BadInput, Refused
@@ -29,6 +30,11 @@ async def check_database(database: Database, parameters: MigrateParameters) -> P
     if found.blockers and parameters.mode != "status" and found.state is not State.MIGRATED:
         raise Refused(count=len(found.blockers), summary=core.summary(found))
     return found
+
+
+async def is_unproved(database: Database, parameters: MigrateParameters) -> bool:
+    """Whether the run that migrated this database died, or failed, before it had validated and tested it."""
+    return await runs.left_unfinished(database, parameters.schema_name, recorder.current_run().flow_name)
 
 
 @step("plan", timeout_seconds=10 * MINUTE)

@@ -16,6 +16,8 @@ from tasks.core.models import RunReport, StepRecord
 from tasks.recorder import Listener
 
 PLAIN_LINE_EVERY_SECONDS = 5.0
+FULL_TABLE_WIDTH = 100
+LEFT_OUT_WHEN_NARROW = {"95% interval", "blocks"}  # the reports have them
 MARKS = {"completed": "[green]✓[/]", "failed": "[red]✗[/]", "skipped": "[dim]-[/]", "running": "…"}
 
 
@@ -35,7 +37,10 @@ class Closing(Listener):
         """Show it."""
         self.console.print()
         if report.comparison is not None:
-            self.console.print(reports.terminal_table(report.comparison))
+            table = reports.terminal_table(report.comparison)
+            if self.console.width < FULL_TABLE_WIDTH:
+                table.columns = [column for column in table.columns if column.header not in LEFT_OUT_WHEN_NARROW]
+            self.console.print(table)
         if well:
             self.console.print(f"[bold green]{report.outcome}[/]  {escape(report.message)}", soft_wrap=True)
         else:

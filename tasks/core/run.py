@@ -180,3 +180,14 @@ async def _holder(connection: Connection, key: int) -> str:
 async def note(connection: Connection, run_id: str, step: str, detail: str = "", campaigns: int | None = None) -> None:
     """Add a line to the ledger, in the transaction that is open."""
     await connection.execute(sql_files.query("insert_ledger_line"), UUID(run_id), step, detail, campaigns)
+
+
+async def left_unfinished(database: Database, schema: str, flow_name: str) -> bool:
+    """Whether the last run of this flow did not come to its end: what it has not proved, the next one proves."""
+    async with connect(database, schema=schema, purpose="standing") as connection:
+        if not await connection.fetchval(
+            "SELECT to_regclass(format('%I.migration_runs', current_schema())) IS NOT NULL"
+        ):
+            return False
+        outcome = await connection.fetchval(sql_files.query("read_last_outcome"), [flow_name])
+        return outcome is not None and outcome != "completed"

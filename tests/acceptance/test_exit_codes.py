@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from prefect.settings import PREFECT_API_URL
 
+from tasks.core import sql_files
 from tasks.core.database import Database, connect
 from tasks.core.run import lock_key
 from tasks.core.sample import build_sample_database, create_database
@@ -269,3 +270,17 @@ def test_a_legacy_database_can_be_validated_and_measured_but_not_maintained(shel
     nothing = shell.run("flows.rollback", database, "--mode", "apply", "--confirm", database.database)
     assert nothing.explained(0, "rolled_back")
     assert "there is no migration to take back" in nothing.out
+
+
+def test_a_run_that_finds_the_legacy_columns_gone_compares_with_what_was_measured_before(shell: Shell) -> None:
+    database = shell.database()
+    assert shell.run("flows.migrate", database, "--mode", "apply", *QUICK).explained(0, "succeeded")
+    shell.execute(database, sql_files.migration(36, "down"))
+
+    done = shell.run("flows.migrate", database, "--mode", "apply", *QUICK)
+
+    assert done.explained(0, "succeeded")
+    assert "benchmark-before completed" in done.out
+    assert "as measured at" in done.out
+    assert done.report is not None
+    assert done.report["benchmark"]["headline"] is not None
