@@ -8,7 +8,7 @@ from tasks.core.comparison import sentence
 from tasks.core.database import Database
 from tasks.core.forget import ForgetReport
 from tasks.core.maintenance import MaintenanceReport
-from tasks.core.models import BenchmarkRun, CheckResult, Comparison, Outcome, PlannedStatement, PreflightReport, State
+from tasks.core.models import BenchmarkRun, CheckResult, Comparison, Outcome, Plan, PreflightReport, State
 from tasks.core.restore import RestoreReport
 from tasks.core.rollback import RollbackReport
 from tasks.ending import Ending
@@ -32,12 +32,11 @@ def already_migrated(found: PreflightReport) -> Ending:
     )
 
 
-def planned(found: PreflightReport, plan: Sequence[PlannedStatement]) -> Ending:
+def planned(found: PreflightReport, plan: Plan) -> Ending:
     """A plan was made."""
-    seconds = sum(statement.expected_seconds for statement in plan)
     return Ending(
         Outcome.PLANNED,
-        f"Planned, nothing was changed: {len(plan)} statements, about {seconds:.0f} s for {found.campaigns:,} campaigns"
+        f"Planned, nothing was changed: {len(plan.statements)} statements, about {plan.seconds:.1f} s for {found.campaigns:,} campaigns"
         f" and {found.domains:,} domains, {len(found.warnings)} warnings. Run it with mode=apply (--mode apply).",
     )
 

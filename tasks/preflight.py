@@ -9,7 +9,7 @@ from tasks.core import run as runs
 from tasks.core import state as states
 from tasks.core.database import Database, connect
 from tasks.core.errors import BadInput, Refused
-from tasks.core.models import PlannedStatement, PreflightReport, State
+from tasks.core.models import Plan, PreflightReport, State
 from tasks.core.settings import MigrateParameters, Parameters
 from tasks.steps import MINUTE, step
 
@@ -38,13 +38,13 @@ async def is_unproved(database: Database, parameters: MigrateParameters) -> bool
 
 
 @step("plan", timeout_seconds=10 * MINUTE)
-async def make_plan(database: Database, parameters: MigrateParameters) -> list[PlannedStatement]:
+async def make_plan(database: Database, parameters: MigrateParameters) -> Plan:
     """List every statement that apply would run, with its lock, and publish the list."""
     run = recorder.current_run()
     plan = await plans.make_plan(database, parameters)
-    run.note(plan=plan)
-    run.detail(f"{len(plan)} statements, about {sum(line.expected_seconds for line in plan):.0f} s")
-    await publish.models("plan", plan, "What apply would do, in order")
+    run.note(plan=plan.statements, decisions=plan.decisions, work_left=plan.work_left)
+    run.detail(f"{len(plan.statements)} statements, about {plan.seconds:.1f} s")
+    await publish.page("plan", plans.as_markdown(plan), "What apply would do, in order, and what it leaves to people")
     return plan
 
 

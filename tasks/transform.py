@@ -18,5 +18,6 @@ async def transform_data(database: Database, parameters: MigrateParameters) -> T
     run.note(transform=result)
     run.add_locks(result.locks)
     longest = f"the longest {result.longest_batch_ms:.0f} ms"
-    run.detail(f"{result.campaigns:,} campaigns in {result.batches} batches, {longest}")
+    written = [f"{one.filled + one.settled:,} of {one.column_name} from results" for one in result.domain_statuses]
+    run.detail(", ".join([f"{result.campaigns:,} campaigns in {result.batches} batches, {longest}", *written]))
     return result

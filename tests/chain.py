@@ -139,7 +139,8 @@ class Chain:
         """Up, judged and counted, and down: every row and every definition is as it was."""
         before, schema = await self.checksums(), self.dump()
         await self.up()
-        assert await self.judge() == []
+        failed = await self.judge()
+        assert failed == [], failed
         assert await self.values(MISCOUNTED) == []
         after = await self.checksums()
         home = await self.home()

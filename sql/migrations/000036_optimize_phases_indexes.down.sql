@@ -52,7 +52,10 @@ BEGIN
                 ON index.indexrelid = to_regclass(format('%%I.%%I', %1$L, wanted.index_name))
             WHERE NOT index.indisvalid
                 AND wanted.definition = replace(
-                    replace(pg_get_indexdef(index.indexrelid), ' ON ONLY ', ' ON '), format(' ON %%I.', %1$L), ' ON '
+                    replace(
+                        regexp_replace(pg_get_indexdef(index.indexrelid), 'lead_score > (0|\(0\)::[a-z ]+)\)', 'lead_score > (0)::numeric)'),
+                        ' ON ONLY ', ' ON '
+                    ), format(' ON %%I.', %1$L), ' ON '
                 )
             $leftovers$,
             home

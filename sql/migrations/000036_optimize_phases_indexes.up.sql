@@ -120,7 +120,7 @@ BEGIN
                         home, wanted_index.index_name
                     )
                 WHEN replace(
-                    replace(pg_get_indexdef(relation.oid), ' ON ONLY ', ' ON '), format(' ON %I.', home), ' ON '
+                    replace(regexp_replace(pg_get_indexdef(relation.oid), 'lead_score > (0|\(0\)::[a-z ]+)\)', 'lead_score > (0)::numeric)'), ' ON ONLY ', ' ON '), format(' ON %I.', home), ' ON '
                 ) <> wanted_index.definition
                     THEN format(
                         'an index of another definition bears the name (%s); rename it or drop it',
@@ -144,8 +144,9 @@ BEGIN
         FROM phases_index_definitions() AS wanted_index
         WHERE to_regclass(format('%I.%I', home, wanted_index.index_name)) IS NULL
     LOOP
+        -- The column's own type decides what the zero is.
         EXECUTE replace(
-            wanted.definition,
+            replace(wanted.definition, '(0)::numeric', '0'),
             format(' ON %s ', wanted.table_name),
             format(' ON %I.%I ', home, wanted.table_name)
         );
@@ -254,7 +255,7 @@ BEGIN
         CASE
             WHEN NOT current.is_valid THEN 'invalid'
             WHEN wanted.definition <> replace(
-                replace(current.definition, ' ON ONLY ', ' ON '), format(' ON %I.', home), ' ON '
+                replace(regexp_replace(current.definition, 'lead_score > (0|\(0\)::[a-z ]+)\)', 'lead_score > (0)::numeric)'), ' ON ONLY ', ' ON '), format(' ON %I.', home), ' ON '
             ) THEN 'different'
             WHEN current.scans = 0 AND NOT current.is_unique THEN 'unused'
             ELSE 'kept'
@@ -268,7 +269,7 @@ BEGIN
             WHEN NOT current.is_valid
                 THEN format('it takes writes and serves no query: REINDEX INDEX CONCURRENTLY %I.%I', home, current.index_name)
             WHEN wanted.definition <> replace(
-                replace(current.definition, ' ON ONLY ', ' ON '), format(' ON %I.', home), ' ON '
+                replace(regexp_replace(current.definition, 'lead_score > (0|\(0\)::[a-z ]+)\)', 'lead_score > (0)::numeric)'), ' ON ONLY ', ' ON '), format(' ON %I.', home), ' ON '
             ) THEN format('it is %s where 000036 has %s', current.definition, wanted.definition)
             ELSE format(
                 '%s scans %s, %s. %s',
@@ -278,6 +279,20 @@ BEGIN
     FROM phases_index_performance AS current
     LEFT JOIN phases_index_definitions() AS wanted ON wanted.index_name = current.index_name
     ORDER BY current.table_name, current.index_name;
+
+    -- Partitions that came later: what is written to them by their own name is not counted.
+    RETURN QUERY
+    SELECT
+        part.relid::regclass::text,
+        'not counted'::text,
+        'this partition has no metrics triggers: SELECT campaign_metrics_cover_partitions(), then run validate-migration.sql'::text
+    FROM pg_partition_tree(to_regclass(format('%I.generated_domains', home))) AS part
+    WHERE part.relid <> to_regclass(format('%I.generated_domains', home))
+        AND NOT EXISTS (
+            SELECT 1 FROM pg_catalog.pg_trigger AS t
+            WHERE t.tgrelid = part.relid AND t.tgname = 'zzz_campaign_metrics_insert' AND t.tgenabled IN ('O', 'A')
+        )
+    ORDER BY 1;
 
     FOREACH core_table IN ARRAY ARRAY['campaigns', 'generated_domains'] LOOP
         index_name := core_table;
@@ -316,3 +331,73 @@ BEGIN
     );
 END
 $pin$;
+
+-- block: hand_over
+-- What this migration has made belongs to the owner of campaigns, so that triggers and functions work on when the role that ran
+-- it loses its rights or is gone, and none of them runs with more rights than the tables' owner has. It grants nothing to
+-- PUBLIC, whatever default privileges say. Where the owner may not be given it, it stays with the role that made it: row level
+-- security that is forced on an owner who does not bypass it would keep the metrics from being written.
+DO $block$
+DECLARE
+    home CONSTANT oid := quote_ident(current_schema())::regnamespace;
+    keeper name;
+    made record;
+BEGIN
+    SELECT r.rolname INTO keeper
+    FROM pg_class AS c JOIN pg_roles AS r ON r.oid = c.relowner
+    WHERE c.oid = to_regclass(format('%I.campaigns', current_schema())) AND r.rolname <> current_user
+      AND pg_has_role(r.oid, 'MEMBER')
+      AND (has_schema_privilege(r.oid, home, 'CREATE') OR (SELECT u.rolsuper FROM pg_roles AS u WHERE u.rolname = current_user))
+      AND has_table_privilege(r.oid, to_regclass(format('%I.generated_domains', current_schema())), 'SELECT')
+      AND (r.rolsuper OR r.rolbypassrls OR NOT EXISTS (
+            SELECT FROM pg_class AS f
+            WHERE f.oid IN (c.oid, to_regclass(format('%I.generated_domains', current_schema()))) AND f.relforcerowsecurity));
+    IF current_setting('lock_timeout') = '0' THEN
+        PERFORM set_config('lock_timeout', '900ms', true);
+    END IF;
+    FOR made IN
+        SELECT c.oid::regclass AS relation, c.relkind, pg_get_userbyid(c.relowner) AS owner,
+            EXISTS (SELECT FROM aclexplode(c.relacl) AS g WHERE g.grantee = 0)
+            -- Two follow the grants on campaigns.
+            AND NOT (c.relname IN ('campaigns_with_legacy_columns', 'migration_legacy_values') AND EXISTS (
+                SELECT FROM pg_class AS t CROSS JOIN LATERAL aclexplode(t.relacl) AS g
+                WHERE t.oid = to_regclass(format('%I.campaigns', current_schema()))
+                  AND g.grantee = 0 AND g.privilege_type = 'SELECT')) AS is_public
+        FROM pg_class AS c
+        WHERE c.relnamespace = home AND c.relkind IN ('r', 'v')
+          AND obj_description(c.oid, 'pg_class') LIKE 'phases migration: %'
+        UNION ALL
+        SELECT s.oid::regclass, s.relkind, NULL, EXISTS (SELECT FROM aclexplode(s.relacl) AS g WHERE g.grantee = 0)
+        FROM pg_class AS c
+        JOIN pg_depend AS d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.classid = 'pg_class'::regclass
+        JOIN pg_class AS s ON s.oid = d.objid AND s.relkind = 'S'
+        WHERE c.relnamespace = home AND obj_description(c.oid, 'pg_class') LIKE 'phases migration: %'
+    LOOP
+        IF made.is_public THEN
+            EXECUTE format('REVOKE ALL ON %s %s FROM PUBLIC', CASE made.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,
+                           made.relation);
+        END IF;
+        IF made.owner = current_user AND keeper IS NOT NULL THEN
+            EXECUTE format('ALTER TABLE %s OWNER TO %I', made.relation, keeper);
+        END IF;
+    END LOOP;
+    FOR made IN
+        SELECT p.oid::regprocedure AS function, pg_get_userbyid(p.proowner) AS owner,
+            p.proacl IS NULL OR EXISTS (SELECT FROM aclexplode(p.proacl) AS g WHERE g.grantee = 0) AS is_public
+        FROM pg_proc AS p
+        WHERE p.pronamespace = home
+          AND (p.proname LIKE 'migration\_%' OR p.proname LIKE 'campaign\_metrics\_%'
+               OR p.proname IN ('campaigns_keep_row', 'phases_index_definitions', 'maintain_phases_indexes'))
+          AND (p.proname = 'campaigns_keep_row' OR EXISTS (
+                SELECT FROM unnest(p.proconfig) AS s (setting) WHERE s.setting LIKE 'search\_path=%pg\_temp'))
+    LOOP
+        IF made.is_public THEN
+            EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', made.function);
+        END IF;
+        IF made.owner = current_user AND keeper IS NOT NULL THEN
+            EXECUTE format('ALTER FUNCTION %s OWNER TO %I', made.function, keeper);
+        END IF;
+    END LOOP;
+END
+$block$;
+-- end block: hand_over

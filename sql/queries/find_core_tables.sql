@@ -10,6 +10,10 @@ SELECT
     c.relforcerowsecurity AS forces_row_security,
     (SELECT max(a.attnum) FROM pg_attribute AS a WHERE a.attrelid = c.oid)::integer AS last_column_number,
     EXISTS (SELECT FROM pg_inherits AS h WHERE c.oid IN (h.inhparent, h.inhrelid)) AS is_in_a_tree,
+    ARRAY(
+        SELECT p.relid::regclass::text FROM pg_partition_tree(c.oid) AS p
+        JOIN pg_class AS f ON f.oid = p.relid AND f.relkind = 'f'
+    ) AS foreign_partitions,
     age(c.relfrozenxid)::bigint AS transaction_age,
     pg_total_relation_size(c.oid) AS total_bytes
 FROM pg_class AS c

@@ -11,7 +11,8 @@ WITH home AS (
         CASE WHEN i.indexrelid IS NULL THEN pg_describe_object('pg_class'::regclass, c.oid, 0) ELSE pg_get_indexdef(c.oid) END AS found,
         w.definition AS wanted, i.indexrelid IS NULL OR k.conname IS NOT NULL AS is_called_by_name,
         coalesce(
-            replace(replace(pg_get_indexdef(i.indexrelid), ' ON ONLY ', ' ON '), format(' ON %I.', current_schema()), ' ON ')
+            replace(replace(regexp_replace(pg_get_indexdef(i.indexrelid), 'lead_score > (0|\(0\)::[a-z ]+)\)', 'lead_score > (0)::numeric)'),
+            ' ON ONLY ', ' ON '), format(' ON %I.', current_schema()), ' ON ')
             = w.definition, false
         ) AS is_ours,
         coalesce(i.indisvalid AND i.indisready AND i.indislive, true) AS is_valid, c.relowner AS owner,

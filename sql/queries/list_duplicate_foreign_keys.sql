@@ -28,7 +28,12 @@ WITH facts AS (
 SELECT r.oid::bigint AS oid, r.conname AS name, r.nspname AS schema_name, r.relname AS table_name, r.kept,
     pg_get_constraintdef(r.oid) AS definition,
     format('ALTER TABLE %I.%I DROP CONSTRAINT %I', r.nspname, r.relname, r.conname) AS drop_statement,
-    format('LOCK TABLE %I.%I IN ACCESS EXCLUSIVE MODE', r.nspname, r.relname) AS lock_statement
+    format('LOCK TABLE %I.%I IN ACCESS EXCLUSIVE MODE', r.nspname, r.relname) AS lock_statement,
+    ARRAY(
+        SELECT core.name
+        FROM (VALUES ('generated_domains'), ('campaigns')) AS core (name)
+        WHERE to_regclass(format('%I.%I', current_schema(), core.name)) IN (r.conrelid, r.confrelid)
+    ) AS core_tables
 FROM ranked AS r
 WHERE r.rank > 1 AND r.is_owned AND r.relkind = 'r' AND r.referenced_kind = 'r'
 ORDER BY r.oid

@@ -26,7 +26,7 @@ SELECT
         JOIN pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
         WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid AND d.refclassid = 'pg_class'::regclass
             AND t.relname = 'campaigns' AND d.refobjid = i.indrelid
-            AND a.attname IN ('campaign_type', 'status', 'launch_sequence')
+            AND (a.attname IN ('campaign_type', 'status', 'launch_sequence') OR a.attname LIKE '%\_before\_000035')
     ) AS goes_with_legacy,
     c.relkind = 'i' AND t.relkind = 'r' AND NOT c.relispartition
         AND NOT (i.indisunique OR i.indisexclusion OR i.indisreplident OR i.indisclustered)
@@ -38,7 +38,7 @@ SELECT
             WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid AND d.deptype IN ('e', 'x')
         )
         AND coalesce(obj_description(i.indexrelid, 'pg_class'), '') NOT LIKE 'phases migration: %'
-        AND pg_has_role(t.relowner, 'USAGE') AS is_droppable,
+        AND pg_has_role(t.relowner, 'USAGE') AND has_table_privilege(t.oid, 'SELECT') AS is_droppable,
     pg_relation_size(i.indexrelid) AS bytes,
     coalesce(s.idx_scan, 0) AS scans,
     (SELECT b.stats_reset FROM pg_stat_database AS b WHERE b.datname = current_database()) AS counted_since

@@ -1,5 +1,5 @@
 -- The superfluous indexes and foreign keys that were dropped, or were about to be, and how each stands now.
-SELECT s.kind, s.identity, s.definition, s.create_statement, s.options[1] AS tablespace,
+SELECT s.kind, s.identity, s.definition, s.create_statement, s.options,
     coalesce(x.indexrelid, k.oid) IS NOT NULL AS is_there,
     coalesce(x.indisvalid AND x.indisready AND x.indislive, k.convalidated, false) AS is_valid,
     format('DROP INDEX CONCURRENTLY %I', s.identity) AS drop_concurrently,

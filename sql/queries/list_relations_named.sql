@@ -4,7 +4,8 @@ SELECT
     c.relkind::text AS kind,
     pg_describe_object('pg_class'::regclass, c.oid, 0) AS description,
     coalesce(obj_description(c.oid, 'pg_class'), '') AS comment,
-    CASE WHEN c.relkind IN ('i', 'I') THEN replace(pg_get_indexdef(c.oid), ' ON ONLY ', ' ON ') END AS definition,
+    CASE WHEN c.relkind IN ('i', 'I') THEN replace(regexp_replace(pg_get_indexdef(c.oid), 'lead_score > (0|\(0\)::[a-z ]+)\)', 'lead_score > (0)::numeric)'),
+        ' ON ONLY ', ' ON ') END AS definition,
     coalesce(i.indisvalid AND i.indisready AND i.indislive, true) AS is_valid
 FROM pg_class AS c
 LEFT JOIN pg_index AS i ON i.indexrelid = c.oid

@@ -52,14 +52,82 @@ BEGIN
         ('idx_campaigns_phase_transitions', 'campaigns USING btree (current_phase, updated_at DESC)'),
         ('idx_campaigns_user_dashboard', 'campaigns USING btree (user_id, phase_status, updated_at DESC)'),
         ('idx_domains_campaign_validation_primary',
-         'generated_domains USING btree (domain_generation_campaign_id, dns_status, http_status)')
+         'generated_domains USING btree (domain_generation_campaign_id, dns_status, http_status)'),
+        ('idx_domains_campaign_leads',
+         'generated_domains USING btree (domain_generation_campaign_id, lead_score) WHERE (lead_score > (0)::numeric)'),
+        ('idx_domains_lead_ranking',
+         'generated_domains USING btree (lead_score DESC) WHERE (lead_score > (0)::numeric)')
     ) AS wanted (name, definition) ON wanted.name = c.relname
     WHERE c.relnamespace = quote_ident(current_schema())::regnamespace
-      AND (c.relkind <> 'i'
-           OR pg_get_indexdef(c.oid) <> format('CREATE INDEX %I ON %I.', c.relname, current_schema()) || wanted.definition);
+      AND (c.relkind NOT IN ('i', 'I')
+           -- Printed with the column's own type.
+           OR replace(regexp_replace(pg_get_indexdef(c.oid), 'lead_score > (0|\(0\)::[a-z ]+)\)', 'lead_score > (0)::numeric)'),
+                      ' ON ONLY ', ' ON ')
+              <> format('CREATE INDEX %I ON %I.', c.relname, current_schema()) || wanted.definition);
     IF found IS NOT NULL THEN
         RAISE EXCEPTION 'names that 000036 needs are taken by another definition: %', found
             USING ERRCODE = 'duplicate_object', HINT = 'Rename them; nothing has been changed.';
+    END IF;
+
+    -- Constraints: the same rule is ours, compared without casts, brackets and blanks and with a list's values in order.
+    SELECT string_agg(format('constraint %I (%s)', k.conname, pg_get_constraintdef(k.oid)), ', ') INTO found
+    FROM pg_constraint AS k
+    JOIN (VALUES
+        ('campaigns_current_phase_check', 'current_phase=ANYARRAY[,,,,]',
+         'analysis,dns_validation,generation,http_keyword_validation,setup'),
+        ('campaigns_phase_status_check', 'phase_status=ANYARRAY[,,,,]', 'completed,failed,in_progress,not_started,paused'),
+        ('campaigns_progress_check', 'progress>=0ANDprogress<=100', NULL),
+        ('campaigns_metrics_check', 'domains>=0ANDleads>=0ANDdns_validated_domains>=0ANDhttp_validated_domains>=0', NULL),
+        ('campaigns_phases_filled',
+         'current_phaseISNOTNULLANDphase_statusISNOTNULLANDprogressISNOTNULLANDdomainsISNOTNULLANDleadsISNOTNULL'
+         'ANDdns_validated_domainsISNOTNULLANDhttp_validated_domainsISNOTNULL', NULL)
+    ) AS wanted (name, form, listed) ON wanted.name = k.conname
+    CROSS JOIN LATERAL (
+        SELECT regexp_replace(pg_get_constraintdef(k.oid), '::\w+( varying)?(\([0-9,]+\))?(\[\])?', '', 'g') AS bare
+    ) AS d
+    WHERE k.conrelid = campaigns_oid
+      AND (k.contype <> 'c'
+           OR regexp_replace(d.bare, '^CHECK|NOT VALID$|[()[:space:]]|''[^'']*''', '', 'g') <> wanted.form
+           OR (SELECT string_agg(v.value[1], ',' ORDER BY v.value[1] COLLATE "C")
+               FROM regexp_matches(d.bare, '''([^'']*)''', 'g') AS v (value)) IS DISTINCT FROM wanted.listed);
+    IF found IS NOT NULL THEN
+        RAISE EXCEPTION 'names of constraints that this migration needs are taken by another rule: %', found
+            USING ERRCODE = 'duplicate_object',
+                  HINT = 'ALTER TABLE campaigns RENAME CONSTRAINT ... TO ...; nothing has been changed.';
+    END IF;
+    SELECT string_agg(format('trigger %I on %s (%s)', t.tgname, t.tgrelid::regclass, t.tgfoid::regprocedure), ', ') INTO found
+    FROM pg_trigger AS t
+    JOIN pg_proc AS p ON p.oid = t.tgfoid
+    WHERE t.tgrelid IN (campaigns_oid, domains_oid) AND NOT t.tgisinternal
+      AND t.tgname IN ('zzy_migration_sync_models', 'migration_keep_legacy_values', 'migration_keep_legacy_values_update',
+                       'zzz_campaigns_keep_row', 'zzz_campaign_metrics_insert', 'zzz_campaign_metrics_update',
+                       'zzz_campaign_metrics_delete', 'zzz_campaign_metrics_truncate')
+      AND NOT (p.pronamespace = quote_ident(current_schema())::regnamespace
+               AND p.proname IN ('migration_sync_models', 'migration_keep_legacy_values', 'campaigns_keep_row',
+                                 'campaign_metrics_on_insert', 'campaign_metrics_on_update', 'campaign_metrics_on_delete',
+                                 'campaign_metrics_on_truncate'));
+    IF found IS NOT NULL THEN
+        RAISE EXCEPTION 'names of triggers that this migration needs are taken: %', found
+            USING ERRCODE = 'duplicate_object', HINT = 'ALTER TRIGGER ... RENAME TO ...; nothing has been changed.';
+    END IF;
+    -- Functions: those of an earlier run stand beside its tables, so without them whatever bears our names is another's.
+    SELECT string_agg(p.oid::regprocedure::text, ', ') INTO found
+    FROM pg_proc AS p
+    WHERE p.pronamespace = quote_ident(current_schema())::regnamespace
+      AND to_regclass(format('%I.migration_custom_mappings', current_schema())) IS NULL
+      AND p.proname IN ('migration_map_current_phase', 'migration_map_phase_status', 'migration_map_campaign_type',
+                        'migration_map_status', 'migration_map_progress', 'migration_backup_campaigns',
+                        'migration_find_inverse_mappings', 'migration_allows', 'migration_expand_columns',
+                        'migration_sync_models', 'migration_install_sync', 'migration_install_metrics',
+                        'migration_mark_uncounted',
+                        'migration_keep_legacy_values', 'migration_refuse_contradictions',
+                        'migration_refuse_unknown_values', 'migration_add_checks', 'migration_validate_checks',
+                        'migration_record_legacy', 'migration_transform', 'migration_count_metrics', 'migration_fill_batch',
+                        'migration_forget_deleted', 'campaign_metrics_on_insert', 'campaign_metrics_on_update',
+                        'campaign_metrics_on_delete', 'campaign_metrics_on_truncate', 'campaign_metrics_fold');
+    IF found IS NOT NULL THEN
+        RAISE EXCEPTION 'names of functions that this migration needs are taken: %', found
+            USING ERRCODE = 'duplicate_function', HINT = 'Rename or drop them; nothing has been changed.';
     END IF;
 END
 $block$;
@@ -286,7 +354,8 @@ BEGIN
     WHERE attrelid = to_regclass(format('%I.campaigns', current_schema()))
       AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
       AND attname NOT IN ('current_phase', 'phase_status', 'progress', 'domains', 'leads', 'dns_validated_domains',
-                          'http_validated_domains', 'campaign_type', 'status', 'launch_sequence');
+                          'http_validated_domains', 'campaign_type', 'status', 'launch_sequence')
+      AND attname NOT LIKE '%\_before\_000035';
     EXECUTE format(E'CREATE OR REPLACE FUNCTION campaigns_keep_row() RETURNS trigger LANGUAGE plpgsql AS $body$\n'
                    'BEGIN\n%s\n    RETURN NEW;\nEND\n$body$', assignments);
     IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass(format('%I.campaigns', current_schema()))
@@ -298,6 +367,61 @@ BEGIN
 END
 $function$;
 -- end block: keep_row
+
+-- block: phases_columns
+-- What becomes of each phases column: absent (it is added), kept (it holds our values as it is), replaced (a new one takes its
+-- name; nothing is rewritten) or refused. former is the name that a replaced one has until the way back.
+CREATE OR REPLACE FUNCTION migration_judge_phases_columns()
+RETURNS TABLE (name text, wanted text, standard text, type text, verdict text, problem text, former text)
+LANGUAGE sql STABLE AS $judge$
+    SELECT f.name, f.wanted, f.standard, f.type,
+        CASE WHEN f.type IS NULL THEN 'absent' WHEN f.unfit IS NOT NULL THEN 'refused' WHEN f.fits THEN 'kept'
+            WHEN NOT f.replaceable OR f.readers IS NOT NULL THEN 'refused' ELSE 'replaced' END AS verdict,
+        CASE WHEN f.unfit IS NOT NULL THEN f.unfit WHEN f.fits THEN NULL
+            WHEN NOT f.replaceable THEN 'this migration needs ' || f.wanted
+            ELSE format('this migration needs %s, and cannot replace it because of %s', f.wanted, f.readers) END AS problem,
+        f.name || '_before_000035' AS former
+    FROM (
+        SELECT w.ordinal, w.name, w.wanted, w.standard, format_type(a.atttypid, a.atttypmod) AS type,
+            CASE WHEN a.attgenerated <> '' OR a.attidentity <> '' THEN 'it is generated, and cannot be written'
+                WHEN t.typtype = 'd' AND (t.typnotnull OR t.typdefault IS NOT NULL)
+                    THEN 'its domain brings a default or a NOT NULL, and it must be NULL until it is filled' END AS unfit,
+            CASE WHEN w.wanted = 'text' THEN
+                    coalesce(nullif(t.typbasetype, 0), t.oid) IN ('text'::regtype, 'varchar'::regtype) OR t.typtype = 'e'
+                WHEN w.name = 'progress' THEN format_type(a.atttypid, a.atttypmod) = 'numeric'
+                    OR (SELECT n[1]::integer - n[2]::integer >= 3 AND n[2]::integer >= 2
+                        FROM regexp_match(format_type(a.atttypid, a.atttypmod), '^numeric\((\d+),(\d+)\)$') AS n)
+                ELSE a.atttypid = 'bigint'::regtype END IS TRUE AS fits,
+            w.wanted <> 'text' AND a.atttypid IN ('integer'::regtype, 'numeric'::regtype, 'real'::regtype,
+                'double precision'::regtype, CASE WHEN w.name = 'progress' THEN 'smallint'::regtype END) IS TRUE AS replaceable,
+            (
+                SELECT string_agg(DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid), ', ')
+                FROM pg_depend AS d
+                WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum
+                  AND d.classid <> 'pg_attrdef'::regclass
+                  AND NOT (d.classid = 'pg_constraint'::regclass AND EXISTS (
+                        SELECT FROM pg_constraint AS c
+                        WHERE c.oid = d.objid AND c.contype IN ('c', 'n') AND c.conkey = ARRAY[a.attnum]))
+                  AND NOT (d.classid = 'pg_class'::regclass AND EXISTS (
+                        SELECT FROM pg_index AS i WHERE i.indexrelid = d.objid AND i.indrelid = a.attrelid
+                          AND NOT EXISTS (SELECT FROM pg_constraint AS c WHERE c.conindid = i.indexrelid)))
+            ) AS readers
+        FROM (VALUES
+            (1, 'current_phase', 'text', NULL),
+            (2, 'phase_status', 'text', NULL),
+            (3, 'progress', 'numeric(5,2)', '0'),
+            (4, 'domains', 'bigint', '0'),
+            (5, 'leads', 'bigint', '0'),
+            (6, 'dns_validated_domains', 'bigint', '0'),
+            (7, 'http_validated_domains', 'bigint', '0')
+        ) AS w (ordinal, name, wanted, standard)
+        LEFT JOIN pg_attribute AS a ON a.attrelid = to_regclass(format('%I.campaigns', current_schema()))
+            AND a.attname = w.name AND NOT a.attisdropped
+        LEFT JOIN pg_type AS t ON t.oid = a.atttypid
+    ) AS f
+    ORDER BY f.ordinal
+$judge$;
+-- end block: phases_columns
 
 -- block: toolkit
 -- The pieces of the migration, each a function that can be called again without harm. By hand they run in one go, further
@@ -402,8 +526,8 @@ BEGIN
             ('campaign_type', 'setup', ARRAY['domain_generation', 'comprehensive', 'automated']),
             ('campaign_type', 'generation', ARRAY['domain_generation', 'comprehensive', 'automated']),
             ('campaign_type', 'dns_validation', ARRAY['dns_validation', 'domain_generation']),
-            ('campaign_type', 'http_keyword_validation', ARRAY['http_keyword_validation', 'dns_validation']),
-            ('campaign_type', 'analysis', ARRAY['analysis', 'http_keyword_validation', 'dns_validation']),
+            ('campaign_type', 'http_keyword_validation', ARRAY['http_keyword_validation', 'dns_validation', 'domain_generation']),
+            ('campaign_type', 'analysis', ARRAY['analysis', 'http_keyword_validation', 'dns_validation', 'domain_generation']),
             ('status', 'not_started', ARRAY['pending', 'queued']),
             ('status', 'in_progress', ARRAY['running']),
             ('status', 'paused', ARRAY['paused', 'pausing', 'pending']),
@@ -431,28 +555,33 @@ BEGIN
 END
 $function$;
 
--- Whether the type of a legacy column and the check constraints on it alone admit a value.
+-- Whether the type of a column (an enum's labels, a domain's rules, a length) and the check constraints on it alone admit a
+-- value.
 CREATE OR REPLACE FUNCTION migration_allows(column_name text, candidate text)
 RETURNS boolean LANGUAGE plpgsql STABLE AS $function$
 DECLARE
     campaigns_oid oid := to_regclass(format('%I.campaigns', current_schema()));
     column_number smallint;
-    column_type oid;
+    column_type text;
     expression text;
     admits boolean;
 BEGIN
-    SELECT attnum, atttypid INTO column_number, column_type
+    SELECT attnum, format_type(atttypid, atttypmod) INTO column_number, column_type
     FROM pg_attribute WHERE attrelid = campaigns_oid AND attname = $1 AND NOT attisdropped;
-    IF EXISTS (SELECT FROM pg_enum WHERE enumtypid = column_type)
-       AND NOT EXISTS (SELECT FROM pg_enum WHERE enumtypid = column_type AND enumlabel = $2) THEN
+    BEGIN
+        -- A cast to varchar(n) cuts what is too long.
+        EXECUTE format('SELECT %1$L::%2$s::text = %1$L', $2, column_type) INTO admits;
+    EXCEPTION WHEN invalid_text_representation OR check_violation OR string_data_right_truncation THEN
+        admits := false;
+    END;
+    IF NOT admits THEN
         RETURN false;
     END IF;
     FOR expression IN
         SELECT pg_get_expr(conbin, conrelid) FROM pg_constraint
         WHERE conrelid = campaigns_oid AND contype = 'c' AND conkey = ARRAY[column_number]
     LOOP
-        EXECUTE format('SELECT %s FROM (SELECT %L::%s AS %I) AS candidate',
-                       expression, $2, format_type(column_type, NULL), $1) INTO admits;
+        EXECUTE format('SELECT %s FROM (SELECT %L::%s AS %I) AS candidate', expression, $2, column_type, $1) INTO admits;
         IF admits IS FALSE THEN
             RETURN false;
         END IF;
@@ -462,55 +591,93 @@ END
 $function$;
 
 -- The phases columns, where they lack. The two that the mapping fills come without a default: until they are filled NULL
--- says so. What was there before is recorded, to be put back as it was.
+-- says so. What was there before is recorded, to be put back as it was. A column of figures that has another type makes room
+-- for one of ours: the figures are counted anew, and nothing is rewritten under the lock.
 CREATE OR REPLACE FUNCTION migration_expand_columns()
 RETURNS void LANGUAGE plpgsql AS $function$
 DECLARE
     campaigns_oid oid := to_regclass(format('%I.campaigns', current_schema()));
     wanted record;
     present record;
+    value text;
+    additions text;
 BEGIN
     FOR wanted IN
-        SELECT * FROM (VALUES
-            (1, 'current_phase', 'text', NULL),
-            (2, 'phase_status', 'text', NULL),
-            (3, 'progress', 'numeric(5,2)', '0'),
-            (4, 'domains', 'bigint', '0'),
-            (5, 'leads', 'bigint', '0'),
-            (6, 'dns_validated_domains', 'bigint', '0'),
-            (7, 'http_validated_domains', 'bigint', '0')
-        ) AS w (ordinal, name, type, standard) ORDER BY ordinal
+        SELECT * FROM migration_judge_phases_columns()
     LOOP
         CONTINUE WHEN EXISTS (
             SELECT FROM migration_saved_objects
             WHERE kind IN ('added column', 'phases column') AND identity = wanted.name);
-        SELECT a.attnotnull, pg_get_expr(d.adbin, d.adrelid) AS standard,
-               format_type(a.atttypid, a.atttypmod) AS type
+        IF wanted.verdict = 'absent' THEN
+            additions := concat_ws(', ', additions, format('ADD COLUMN %I %s%s', wanted.name, wanted.wanted,
+                                                           coalesce(' NOT NULL DEFAULT ' || wanted.standard, '')));
+            INSERT INTO migration_saved_objects (position, kind, identity, definition, drop_statement)
+            VALUES (900, 'added column', wanted.name, wanted.wanted,
+                    format('ALTER TABLE campaigns DROP COLUMN %I', wanted.name));
+            CONTINUE;
+        END IF;
+        IF wanted.verdict = 'refused' THEN
+            RAISE EXCEPTION 'campaigns.% is %: %', wanted.name, wanted.type, wanted.problem
+                USING ERRCODE = 'datatype_mismatch', HINT = 'Change its type first; nothing has been changed.';
+        END IF;
+        SELECT a.attnotnull, pg_get_expr(d.adbin, d.adrelid) AS standard, col_description(campaigns_oid, a.attnum) AS comment
         INTO present
         FROM pg_attribute AS a
         LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
         WHERE a.attrelid = campaigns_oid AND a.attname = wanted.name AND NOT a.attisdropped;
-        IF NOT FOUND THEN
-            EXECUTE format('ALTER TABLE campaigns ADD COLUMN %I %s%s', wanted.name, wanted.type,
-                           coalesce(' NOT NULL DEFAULT ' || wanted.standard, ''));
-            INSERT INTO migration_saved_objects (position, kind, identity, definition, drop_statement)
-            VALUES (900, 'added column', wanted.name, wanted.type,
-                    format('ALTER TABLE campaigns DROP COLUMN %I', wanted.name));
+        IF wanted.verdict = 'kept' THEN
+            FOREACH value IN ARRAY CASE wanted.name
+                WHEN 'current_phase'
+                    THEN ARRAY['setup', 'generation', 'dns_validation', 'http_keyword_validation', 'analysis']
+                WHEN 'phase_status' THEN ARRAY['not_started', 'in_progress', 'paused', 'completed', 'failed']
+                ELSE '{}'::text[] END
+            LOOP
+                IF NOT migration_allows(wanted.name, value) THEN
+                    RAISE EXCEPTION 'campaigns.% (%) does not allow %', wanted.name, wanted.type, value
+                        USING ERRCODE = 'check_violation', HINT = 'Widen its type or its check first; nothing has been changed.';
+                END IF;
+            END LOOP;
+            INSERT INTO migration_saved_objects (position, kind, identity, definition, create_statement)
+            VALUES (910, 'phases column', wanted.name, wanted.type,
+                    format('ALTER TABLE campaigns ALTER COLUMN %I %s', wanted.name,
+                           coalesce('SET DEFAULT ' || present.standard, 'DROP DEFAULT'))
+                    || format(', ALTER COLUMN %I %s NOT NULL', wanted.name,
+                              CASE WHEN present.attnotnull THEN 'SET' ELSE 'DROP' END));
+            EXECUTE format('ALTER TABLE campaigns ALTER COLUMN %I %s', wanted.name,
+                           coalesce('SET DEFAULT ' || wanted.standard, 'DROP DEFAULT'));
             CONTINUE;
         END IF;
-        IF present.type <> wanted.type AND NOT (wanted.type = 'text' AND present.type LIKE 'character varying%') THEN
-            RAISE EXCEPTION 'campaigns.% is %, this migration needs %', wanted.name, present.type, wanted.type
-                USING ERRCODE = 'datatype_mismatch', HINT = 'Change its type first; nothing has been changed.';
-        END IF;
         INSERT INTO migration_saved_objects (position, kind, identity, definition, create_statement)
-        VALUES (910, 'phases column', wanted.name, present.type,
-                format('ALTER TABLE campaigns ALTER COLUMN %I %s', wanted.name,
-                       coalesce('SET DEFAULT ' || present.standard, 'DROP DEFAULT'))
-                || format(', ALTER COLUMN %I %s NOT NULL', wanted.name,
-                          CASE WHEN present.attnotnull THEN 'SET' ELSE 'DROP' END));
-        EXECUTE format('ALTER TABLE campaigns ALTER COLUMN %I %s', wanted.name,
-                       coalesce('SET DEFAULT ' || wanted.standard, 'DROP DEFAULT'));
+        VALUES (910, 'phases column', wanted.name, wanted.type, concat_ws('; ',
+                'SELECT set_config(''campaign_metrics.folding'', ''on'', true)',
+                format('UPDATE campaigns SET %1$I = %2$I WHERE %1$I IS DISTINCT FROM %2$I', wanted.former, wanted.name),
+                'SET CONSTRAINTS ALL IMMEDIATE',
+                'SELECT set_config(''campaign_metrics.folding'', ''off'', true)',
+                format('ALTER TABLE campaigns DROP COLUMN %I', wanted.name),
+                format('ALTER TABLE campaigns RENAME COLUMN %I TO %I', wanted.former, wanted.name),
+                CASE WHEN present.attnotnull AND present.standard IS NULL
+                     THEN format('ALTER TABLE campaigns ALTER COLUMN %I DROP DEFAULT', wanted.name) END));
+        EXECUTE format('ALTER TABLE campaigns RENAME COLUMN %I TO %I', wanted.name, wanted.former);
+        IF present.attnotnull AND present.standard IS NULL THEN
+            EXECUTE format('ALTER TABLE campaigns ALTER COLUMN %I SET DEFAULT 0', wanted.former);
+        END IF;
+        EXECUTE format('ALTER TABLE campaigns ADD COLUMN %I %s NOT NULL DEFAULT %s',
+                       wanted.name, wanted.wanted, wanted.standard);
+        EXECUTE format('COMMENT ON COLUMN campaigns.%I IS %L', wanted.name, present.comment);
+        -- Whoever may read or write the column by name still may.
+        FOR value IN
+            SELECT format('GRANT %s (%I) ON TABLE campaigns TO %s%s', g.privilege_type, wanted.name,
+                          CASE WHEN g.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END,
+                          CASE WHEN g.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+            FROM pg_attribute AS a CROSS JOIN LATERAL aclexplode(a.attacl) AS g
+            WHERE a.attrelid = campaigns_oid AND a.attname = wanted.former
+        LOOP
+            EXECUTE value;
+        END LOOP;
     END LOOP;
+    IF additions IS NOT NULL THEN
+        EXECUTE 'ALTER TABLE campaigns ' || additions;
+    END IF;
 END
 $function$;
 
@@ -543,7 +710,8 @@ BEGIN
 
     differs := coalesce(NEW.campaign_type::text NOT IN ('comprehensive', 'automated'), true)
         AND migration_map_current_phase(NEW.campaign_type::text) IS DISTINCT FROM NEW.current_phase::text;
-    contradicts := differs AND migration_map_campaign_type(NEW.current_phase::text) IS DISTINCT FROM NEW.campaign_type::text;
+    contradicts := differs AND NEW.current_phase IS NOT NULL
+        AND migration_map_campaign_type(NEW.current_phase::text) IS DISTINCT FROM NEW.campaign_type::text;
     IF NEW.current_phase IS NULL OR (type_moved AND NOT phase_moved) OR (differs AND filling = 'legacy') THEN
         NEW.current_phase := migration_map_current_phase(NEW.campaign_type::text);
         IF NEW.current_phase IS NULL THEN
@@ -563,7 +731,8 @@ BEGIN
     END IF;
 
     differs := migration_map_phase_status(NEW.status::text) IS DISTINCT FROM NEW.phase_status::text;
-    contradicts := differs AND migration_map_status(NEW.phase_status::text) IS DISTINCT FROM NEW.status::text;
+    contradicts := differs AND NEW.phase_status IS NOT NULL
+        AND migration_map_status(NEW.phase_status::text) IS DISTINCT FROM NEW.status::text;
     IF NEW.phase_status IS NULL OR (status_moved AND NOT phase_status_moved) OR (differs AND filling = 'legacy') THEN
         NEW.phase_status := migration_map_phase_status(NEW.status::text);
         IF NEW.phase_status IS NULL THEN
@@ -655,6 +824,9 @@ $function$;
 CREATE OR REPLACE FUNCTION campaign_metrics_on_insert()
 RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $function$
 BEGIN
+    IF coalesce(pg_partition_root(TG_RELID), TG_RELID) <> 'generated_domains'::regclass THEN
+        RETURN NULL;  -- a partition that was detached since
+    END IF;
     INSERT INTO campaign_metric_changes
         (transaction_id, campaign_id, domains, dns_validated_domains, http_validated_domains, leads, folds)
     SELECT pg_current_xact_id(), n.domain_generation_campaign_id, count(*),
@@ -669,6 +841,9 @@ $function$;
 CREATE OR REPLACE FUNCTION campaign_metrics_on_delete()
 RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $function$
 BEGIN
+    IF coalesce(pg_partition_root(TG_RELID), TG_RELID) <> 'generated_domains'::regclass THEN
+        RETURN NULL;  -- a partition that was detached since
+    END IF;
     INSERT INTO campaign_metric_changes
         (transaction_id, campaign_id, domains, dns_validated_domains, http_validated_domains, leads, folds)
     SELECT pg_current_xact_id(), o.domain_generation_campaign_id, -count(*),
@@ -683,6 +858,9 @@ $function$;
 CREATE OR REPLACE FUNCTION campaign_metrics_on_update()
 RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $function$
 BEGIN
+    IF coalesce(pg_partition_root(TG_RELID), TG_RELID) <> 'generated_domains'::regclass THEN
+        RETURN NULL;  -- a partition that was detached since
+    END IF;
     INSERT INTO campaign_metric_changes
         (transaction_id, campaign_id, domains, dns_validated_domains, http_validated_domains, leads, folds)
     SELECT pg_current_xact_id(), s.campaign_id, sum(s.domains), sum(s.dns), sum(s.http), sum(s.leads),
@@ -708,7 +886,9 @@ $function$;
 
 -- TRUNCATE has no transition tables, but nobody else is writing while it holds its lock: every count is zero.
 CREATE OR REPLACE FUNCTION campaign_metrics_on_truncate()
-RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET campaign_metrics.folding = 'on' SET search_path FROM CURRENT AS $function$
+RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $function$
+DECLARE
+    was_folding text := current_setting('campaign_metrics.folding', true);
 BEGIN
     -- Those being counted, too: a batch that is filling them holds their lines in the baseline.
     PERFORM FROM campaigns AS c
@@ -718,9 +898,69 @@ BEGIN
     DELETE FROM campaign_metric_changes;
     UPDATE campaign_metrics_baseline
     SET domains = 0, leads = 0, dns_validated_domains = 0, http_validated_domains = 0;
+    PERFORM set_config('campaign_metrics.folding', 'on', true);
     UPDATE campaigns SET domains = 0, leads = 0, dns_validated_domains = 0, http_validated_domains = 0
     WHERE (domains, leads, dns_validated_domains, http_validated_domains) IS DISTINCT FROM (0, 0, 0, 0);
+    PERFORM set_config('campaign_metrics.folding', coalesce(nullif(was_folding, ''), 'off'), true);
     RETURN NULL;
+END
+$function$;
+
+-- TRUNCATE of one partition: its rows are counted before they are gone. TRUNCATE of the whole table comes here, too, and what
+-- this appends the trigger above removes.
+CREATE OR REPLACE FUNCTION campaign_metrics_on_partition_truncate()
+RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $function$
+BEGIN
+    IF pg_partition_root(TG_RELID) IS DISTINCT FROM 'generated_domains'::regclass THEN
+        RETURN NULL;
+    END IF;
+    EXECUTE format(
+        'INSERT INTO campaign_metric_changes'
+        ' (transaction_id, campaign_id, domains, dns_validated_domains, http_validated_domains, leads, folds)'
+        ' SELECT pg_current_xact_id(), o.domain_generation_campaign_id, -count(*),'
+        ' -count(*) FILTER (WHERE o.dns_status = ''ok''), -count(*) FILTER (WHERE o.http_status = ''ok''),'
+        ' -count(*) FILTER (WHERE o.lead_score > 0), row_number() OVER () = 1'
+        ' FROM %s AS o GROUP BY o.domain_generation_campaign_id', TG_RELID::regclass);
+    RETURN NULL;
+END
+$function$;
+
+-- Puts the triggers of the metrics on generated_domains and, where it is partitioned, on every partition: a statement that
+-- names a partition fires the triggers of that partition alone. Stays after the contract, for partitions that come later;
+-- rows that a partition brings with it are not counted by this. Returns the tables that lacked them.
+CREATE OR REPLACE FUNCTION campaign_metrics_cover_partitions()
+RETURNS SETOF regclass LANGUAGE plpgsql AS $function$
+DECLARE
+    target record;
+BEGIN
+    FOR target IN
+        SELECT 'generated_domains'::regclass AS relation, true AS is_root, false AS is_leaf
+        UNION ALL
+        SELECT p.relid, false, p.isleaf FROM pg_partition_tree('generated_domains'::regclass) AS p
+        WHERE p.relid <> 'generated_domains'::regclass
+    LOOP
+        CONTINUE WHEN EXISTS (
+            SELECT FROM pg_trigger WHERE tgrelid = target.relation AND tgname = 'zzz_campaign_metrics_insert');
+        EXECUTE format(
+            'CREATE TRIGGER zzz_campaign_metrics_insert AFTER INSERT ON %s REFERENCING NEW TABLE AS new_rows'
+            ' FOR EACH STATEMENT EXECUTE FUNCTION campaign_metrics_on_insert()', target.relation);
+        EXECUTE format(
+            'CREATE TRIGGER zzz_campaign_metrics_update AFTER UPDATE ON %s REFERENCING NEW TABLE AS new_rows'
+            ' OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION campaign_metrics_on_update()', target.relation);
+        EXECUTE format(
+            'CREATE TRIGGER zzz_campaign_metrics_delete AFTER DELETE ON %s REFERENCING OLD TABLE AS old_rows'
+            ' FOR EACH STATEMENT EXECUTE FUNCTION campaign_metrics_on_delete()', target.relation);
+        IF target.is_root THEN
+            EXECUTE format(
+                'CREATE TRIGGER zzz_campaign_metrics_truncate AFTER TRUNCATE ON %s'
+                ' FOR EACH STATEMENT EXECUTE FUNCTION campaign_metrics_on_truncate()', target.relation);
+        ELSIF target.is_leaf THEN
+            EXECUTE format(
+                'CREATE TRIGGER zzz_campaign_metrics_truncate BEFORE TRUNCATE ON %s'
+                ' FOR EACH STATEMENT EXECUTE FUNCTION campaign_metrics_on_partition_truncate()', target.relation);
+        END IF;
+        RETURN NEXT target.relation;
+    END LOOP;
 END
 $function$;
 
@@ -729,8 +969,10 @@ $function$;
 -- wait in a circle, not even with one that has locked rows of campaigns in an order of its own.
 -- A campaign that is being counted keeps its differences until its count is in.
 CREATE OR REPLACE FUNCTION campaign_metrics_fold()
-RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET campaign_metrics.folding = 'on' SET search_path FROM CURRENT AS $function$
+RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $function$
 DECLARE
+    -- A function's own SET clause would do this by itself, but only a superuser may give it for a setting of this kind.
+    was_folding text := coalesce(nullif(current_setting('campaign_metrics.folding', true), ''), 'off');
     concerned uuid[];
     candidate uuid;
     busy uuid;
@@ -750,12 +992,14 @@ BEGIN
        AND NOT EXISTS (SELECT FROM campaign_metrics_baseline WHERE campaign_id = NEW.campaign_id) THEN
         DELETE FROM campaign_metric_changes WHERE transaction_id = NEW.transaction_id AND id = NEW.id;
         IF FOUND THEN  -- else an earlier call in this transaction took it
+            PERFORM set_config('campaign_metrics.folding', 'on', true);
             UPDATE campaigns AS c
             SET domains = coalesce(c.domains, 0) + NEW.domains,
                 dns_validated_domains = coalesce(c.dns_validated_domains, 0) + NEW.dns_validated_domains,
                 http_validated_domains = coalesce(c.http_validated_domains, 0) + NEW.http_validated_domains,
                 leads = coalesce(c.leads, 0) + NEW.leads
             WHERE c.id = NEW.campaign_id;
+            PERFORM set_config('campaign_metrics.folding', was_folding, true);
         END IF;
         RETURN NULL;
     END IF;
@@ -787,6 +1031,7 @@ BEGIN
     IF NOT locked THEN
         PERFORM FROM campaigns WHERE id = ANY (concerned) ORDER BY id FOR NO KEY UPDATE;
     END IF;
+    PERFORM set_config('campaign_metrics.folding', 'on', true);
     WITH folded AS (
         DELETE FROM campaign_metric_changes AS ch
         WHERE ch.transaction_id = pg_current_xact_id()
@@ -805,12 +1050,20 @@ BEGIN
     ) AS s
     WHERE c.id = s.campaign_id
       AND (s.domains, s.dns, s.http, s.leads) IS DISTINCT FROM (0, 0, 0, 0);
+    PERFORM set_config('campaign_metrics.folding', was_folding, true);
     RETURN NULL;
 END
 $function$;
 
--- All triggers of the metrics, and every campaign marked as uncounted, in one short lock: whoever writes domains later is
--- recorded, and nobody who wrote earlier is still under way.
+-- Every campaign marked as uncounted, ahead of the triggers and without their lock. Those that come later stand in
+-- migration_legacy_values, where the sync writes them.
+CREATE OR REPLACE FUNCTION migration_mark_uncounted()
+RETURNS void LANGUAGE sql AS $function$
+    INSERT INTO campaign_metrics_baseline (campaign_id) SELECT id FROM campaigns ON CONFLICT DO NOTHING;
+$function$;
+
+-- All triggers of the metrics, and the last campaigns marked, in one short lock: whoever writes domains later is recorded,
+-- and nobody who wrote earlier is still under way.
 CREATE OR REPLACE FUNCTION migration_install_metrics()
 RETURNS void LANGUAGE plpgsql AS $function$
 BEGIN
@@ -819,16 +1072,13 @@ BEGIN
         RETURN;
     END IF;
     LOCK TABLE generated_domains IN SHARE ROW EXCLUSIVE MODE;
-    CREATE TRIGGER zzz_campaign_metrics_insert AFTER INSERT ON generated_domains
-        REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION campaign_metrics_on_insert();
-    CREATE TRIGGER zzz_campaign_metrics_update AFTER UPDATE ON generated_domains
-        REFERENCING NEW TABLE AS new_rows OLD TABLE AS old_rows
-        FOR EACH STATEMENT EXECUTE FUNCTION campaign_metrics_on_update();
-    CREATE TRIGGER zzz_campaign_metrics_delete AFTER DELETE ON generated_domains
-        REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION campaign_metrics_on_delete();
-    CREATE TRIGGER zzz_campaign_metrics_truncate AFTER TRUNCATE ON generated_domains
-        FOR EACH STATEMENT EXECUTE FUNCTION campaign_metrics_on_truncate();
-    INSERT INTO campaign_metrics_baseline (campaign_id) SELECT id FROM campaigns ON CONFLICT DO NOTHING;
+    PERFORM campaign_metrics_cover_partitions();
+    IF EXISTS (SELECT FROM campaign_metrics_baseline) THEN
+        INSERT INTO campaign_metrics_baseline (campaign_id)
+        SELECT campaign_id FROM migration_legacy_values ON CONFLICT DO NOTHING;
+    ELSE
+        PERFORM migration_mark_uncounted();
+    END IF;
     EXECUTE format(
         'CREATE CONSTRAINT TRIGGER campaign_metric_changes_fold AFTER INSERT ON campaign_metric_changes'
         ' DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.folds) EXECUTE FUNCTION campaign_metrics_fold(%L)',
@@ -868,18 +1118,15 @@ BEGIN
 END
 $function$;
 
--- One batch: up to batch_size counted campaigns after a key get their phases, metrics and progress, and their legacy values
--- are kept. Rows that somebody holds are passed over and taken in a later round, so that a batch waits for nobody.
+-- One batch: up to batch_size counted campaigns after a key get their metrics, and with the update that the sync sees their
+-- phases and progress; their legacy values are kept. Rows that somebody holds are passed over and taken in a later round, so that a batch waits for nobody.
 CREATE OR REPLACE FUNCTION migration_fill_batch(
     after_id uuid, batch_size integer, prefer text, OUT last_id uuid, OUT filled bigint
 )
-LANGUAGE plpgsql SET campaign_metrics.folding = 'on' SET migration.prefer = 'keep' AS $function$
+LANGUAGE plpgsql AS $function$
 DECLARE
     batch uuid[];
 BEGIN
-    IF prefer IN ('phases', 'legacy') THEN
-        PERFORM set_config('migration.prefer', prefer, true);
-    END IF;
     SELECT array_agg(locked.id ORDER BY locked.id) INTO batch
     FROM (
         SELECT c.id FROM campaigns AS c
@@ -893,6 +1140,8 @@ BEGIN
     IF filled = 0 THEN
         RETURN;
     END IF;
+    PERFORM set_config('campaign_metrics.folding', 'on', true),
+            set_config('migration.prefer', CASE WHEN prefer IN ('phases', 'legacy') THEN prefer ELSE 'keep' END, true);
     WITH seen_later AS (
         DELETE FROM campaign_metric_changes AS ch USING campaign_metrics_baseline AS b
         WHERE ch.campaign_id = ANY (batch) AND b.campaign_id = ch.campaign_id
@@ -906,14 +1155,13 @@ BEGIN
         DELETE FROM campaign_metrics_baseline WHERE campaign_id = ANY (batch) RETURNING *
     )
     UPDATE campaigns AS c
-    SET current_phase = coalesce(c.current_phase, migration_map_current_phase(c.campaign_type::text)),
-        phase_status = coalesce(c.phase_status, migration_map_phase_status(c.status::text)),
-        domains = n.domains + coalesce(d.domains, 0),
+    SET domains = n.domains + coalesce(d.domains, 0),
         dns_validated_domains = n.dns_validated_domains + coalesce(d.dns, 0),
         http_validated_domains = n.http_validated_domains + coalesce(d.http, 0),
         leads = n.leads + coalesce(d.leads, 0)
     FROM counted AS n LEFT JOIN difference AS d ON d.campaign_id = n.campaign_id
     WHERE c.id = n.campaign_id;
+    PERFORM set_config('campaign_metrics.folding', 'off', true), set_config('migration.prefer', '', true);
     EXECUTE format(
         'INSERT INTO migration_legacy_values AS kept (campaign_id, campaign_type, status, launch_sequence)'
         ' SELECT id, campaign_type, status, %s FROM campaigns WHERE id = ANY ($1)'
@@ -988,6 +1236,7 @@ CREATE OR REPLACE FUNCTION migration_add_checks()
 RETURNS void LANGUAGE plpgsql AS $function$
 DECLARE
     wanted record;
+    additions text;
 BEGIN
     FOR wanted IN
         SELECT * FROM (VALUES
@@ -1003,13 +1252,28 @@ BEGIN
              ' AND http_validated_domains IS NOT NULL')
         ) AS w (name, expression)
     LOOP
+        -- The same rule may have been there, not yet validated: it will be, and the way back makes it as it was.
+        INSERT INTO migration_saved_objects (position, kind, identity, create_statement)
+        SELECT 891, 'earlier constraint', k.conname, concat_ws('; ',
+            format('ALTER TABLE campaigns DROP CONSTRAINT IF EXISTS %1$I, ADD CONSTRAINT %1$I %2$s', k.conname, pg_get_constraintdef(k.oid)),
+            format('COMMENT ON CONSTRAINT %I ON campaigns IS ', k.conname) || quote_literal(obj_description(k.oid, 'pg_constraint')))
+        FROM pg_constraint AS k
+        WHERE k.conrelid = to_regclass(format('%I.campaigns', current_schema())) AND k.conname = wanted.name
+          AND NOT k.convalidated
+          AND NOT EXISTS (SELECT FROM migration_saved_objects WHERE kind = 'added constraint' AND identity = wanted.name)
+        ON CONFLICT DO NOTHING;
+        -- The guard has seen to it that what bears the name says the same.
         CONTINUE WHEN EXISTS (
             SELECT FROM pg_constraint
             WHERE conrelid = to_regclass(format('%I.campaigns', current_schema())) AND conname = wanted.name);
-        EXECUTE format('ALTER TABLE campaigns ADD CONSTRAINT %I CHECK (%s) NOT VALID', wanted.name, wanted.expression);
+        additions := concat_ws(', ', additions,
+                               format('ADD CONSTRAINT %I CHECK (%s) NOT VALID', wanted.name, wanted.expression));
         INSERT INTO migration_saved_objects (position, kind, identity, drop_statement)
         VALUES (890, 'added constraint', wanted.name, format('ALTER TABLE campaigns DROP CONSTRAINT IF EXISTS %I', wanted.name));
     END LOOP;
+    IF additions IS NOT NULL THEN
+        EXECUTE 'ALTER TABLE campaigns ' || additions;
+    END IF;
 END
 $function$;
 
@@ -1038,7 +1302,8 @@ DECLARE
 BEGIN
     DELETE FROM migration_saved_objects WHERE position BETWEEN 100 AND 599;
     SELECT array_agg(attnum ORDER BY attnum) INTO legacy_numbers FROM pg_attribute
-    WHERE attrelid = campaigns_oid AND NOT attisdropped AND attname IN ('campaign_type', 'status', 'launch_sequence');
+    WHERE attrelid = campaigns_oid AND NOT attisdropped
+      AND (attname IN ('campaign_type', 'status', 'launch_sequence') OR attname LIKE '%\_before\_000035');
 
     INSERT INTO migration_saved_objects (position, kind, identity, definition, comment, statistics_target, options, owner,
                                          grants, drop_statement, create_statement)
@@ -1243,10 +1508,13 @@ BEGIN
         SELECT oid FROM pg_proc
         WHERE pronamespace = quote_ident(current_schema())::regnamespace
           AND proname IN ('migration_has_column', 'migration_backup_campaigns', 'migration_find_inverse_mappings',
-                          'migration_allows', 'migration_expand_columns', 'migration_sync_models',
+                          'migration_allows', 'migration_judge_phases_columns', 'migration_expand_columns',
+                          'migration_sync_models',
                           'migration_create_keep_row', 'migration_install_sync', 'campaign_metrics_on_insert',
                           'campaign_metrics_on_update', 'campaign_metrics_on_delete', 'campaign_metrics_on_truncate',
-                          'campaign_metrics_fold', 'migration_install_metrics', 'migration_count_metrics',
+                          'campaign_metrics_on_partition_truncate', 'campaign_metrics_cover_partitions',
+                          'campaign_metrics_fold', 'migration_install_metrics',
+                          'migration_mark_uncounted', 'migration_count_metrics',
                           'migration_fill_batch', 'migration_forget_deleted', 'migration_refuse_contradictions',
                           'migration_refuse_unknown_values', 'migration_add_checks', 'migration_validate_checks',
                           'migration_record_legacy', 'migration_transform')
@@ -1257,6 +1525,76 @@ BEGIN
 END
 $block$;
 -- end block: toolkit
+
+-- block: hand_over
+-- What this migration has made belongs to the owner of campaigns, so that triggers and functions work on when the role that ran
+-- it loses its rights or is gone, and none of them runs with more rights than the tables' owner has. It grants nothing to
+-- PUBLIC, whatever default privileges say. Where the owner may not be given it, it stays with the role that made it: row level
+-- security that is forced on an owner who does not bypass it would keep the metrics from being written.
+DO $block$
+DECLARE
+    home CONSTANT oid := quote_ident(current_schema())::regnamespace;
+    keeper name;
+    made record;
+BEGIN
+    SELECT r.rolname INTO keeper
+    FROM pg_class AS c JOIN pg_roles AS r ON r.oid = c.relowner
+    WHERE c.oid = to_regclass(format('%I.campaigns', current_schema())) AND r.rolname <> current_user
+      AND pg_has_role(r.oid, 'MEMBER')
+      AND (has_schema_privilege(r.oid, home, 'CREATE') OR (SELECT u.rolsuper FROM pg_roles AS u WHERE u.rolname = current_user))
+      AND has_table_privilege(r.oid, to_regclass(format('%I.generated_domains', current_schema())), 'SELECT')
+      AND (r.rolsuper OR r.rolbypassrls OR NOT EXISTS (
+            SELECT FROM pg_class AS f
+            WHERE f.oid IN (c.oid, to_regclass(format('%I.generated_domains', current_schema()))) AND f.relforcerowsecurity));
+    IF current_setting('lock_timeout') = '0' THEN
+        PERFORM set_config('lock_timeout', '900ms', true);
+    END IF;
+    FOR made IN
+        SELECT c.oid::regclass AS relation, c.relkind, pg_get_userbyid(c.relowner) AS owner,
+            EXISTS (SELECT FROM aclexplode(c.relacl) AS g WHERE g.grantee = 0)
+            -- Two follow the grants on campaigns.
+            AND NOT (c.relname IN ('campaigns_with_legacy_columns', 'migration_legacy_values') AND EXISTS (
+                SELECT FROM pg_class AS t CROSS JOIN LATERAL aclexplode(t.relacl) AS g
+                WHERE t.oid = to_regclass(format('%I.campaigns', current_schema()))
+                  AND g.grantee = 0 AND g.privilege_type = 'SELECT')) AS is_public
+        FROM pg_class AS c
+        WHERE c.relnamespace = home AND c.relkind IN ('r', 'v')
+          AND obj_description(c.oid, 'pg_class') LIKE 'phases migration: %'
+        UNION ALL
+        SELECT s.oid::regclass, s.relkind, NULL, EXISTS (SELECT FROM aclexplode(s.relacl) AS g WHERE g.grantee = 0)
+        FROM pg_class AS c
+        JOIN pg_depend AS d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.classid = 'pg_class'::regclass
+        JOIN pg_class AS s ON s.oid = d.objid AND s.relkind = 'S'
+        WHERE c.relnamespace = home AND obj_description(c.oid, 'pg_class') LIKE 'phases migration: %'
+    LOOP
+        IF made.is_public THEN
+            EXECUTE format('REVOKE ALL ON %s %s FROM PUBLIC', CASE made.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,
+                           made.relation);
+        END IF;
+        IF made.owner = current_user AND keeper IS NOT NULL THEN
+            EXECUTE format('ALTER TABLE %s OWNER TO %I', made.relation, keeper);
+        END IF;
+    END LOOP;
+    FOR made IN
+        SELECT p.oid::regprocedure AS function, pg_get_userbyid(p.proowner) AS owner,
+            p.proacl IS NULL OR EXISTS (SELECT FROM aclexplode(p.proacl) AS g WHERE g.grantee = 0) AS is_public
+        FROM pg_proc AS p
+        WHERE p.pronamespace = home
+          AND (p.proname LIKE 'migration\_%' OR p.proname LIKE 'campaign\_metrics\_%'
+               OR p.proname IN ('campaigns_keep_row', 'phases_index_definitions', 'maintain_phases_indexes'))
+          AND (p.proname = 'campaigns_keep_row' OR EXISTS (
+                SELECT FROM unnest(p.proconfig) AS s (setting) WHERE s.setting LIKE 'search\_path=%pg\_temp'))
+    LOOP
+        IF made.is_public THEN
+            EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', made.function);
+        END IF;
+        IF made.owner = current_user AND keeper IS NOT NULL THEN
+            EXECUTE format('ALTER FUNCTION %s OWNER TO %I', made.function, keeper);
+        END IF;
+    END LOOP;
+END
+$block$;
+-- end block: hand_over
 
 -- By hand, in one go.
 DO $block$
@@ -1274,3 +1612,73 @@ BEGIN
     RAISE NOTICE '% campaign(s) transformed, both models are live', filled;
 END
 $block$;
+
+-- block: hand_over
+-- What this migration has made belongs to the owner of campaigns, so that triggers and functions work on when the role that ran
+-- it loses its rights or is gone, and none of them runs with more rights than the tables' owner has. It grants nothing to
+-- PUBLIC, whatever default privileges say. Where the owner may not be given it, it stays with the role that made it: row level
+-- security that is forced on an owner who does not bypass it would keep the metrics from being written.
+DO $block$
+DECLARE
+    home CONSTANT oid := quote_ident(current_schema())::regnamespace;
+    keeper name;
+    made record;
+BEGIN
+    SELECT r.rolname INTO keeper
+    FROM pg_class AS c JOIN pg_roles AS r ON r.oid = c.relowner
+    WHERE c.oid = to_regclass(format('%I.campaigns', current_schema())) AND r.rolname <> current_user
+      AND pg_has_role(r.oid, 'MEMBER')
+      AND (has_schema_privilege(r.oid, home, 'CREATE') OR (SELECT u.rolsuper FROM pg_roles AS u WHERE u.rolname = current_user))
+      AND has_table_privilege(r.oid, to_regclass(format('%I.generated_domains', current_schema())), 'SELECT')
+      AND (r.rolsuper OR r.rolbypassrls OR NOT EXISTS (
+            SELECT FROM pg_class AS f
+            WHERE f.oid IN (c.oid, to_regclass(format('%I.generated_domains', current_schema()))) AND f.relforcerowsecurity));
+    IF current_setting('lock_timeout') = '0' THEN
+        PERFORM set_config('lock_timeout', '900ms', true);
+    END IF;
+    FOR made IN
+        SELECT c.oid::regclass AS relation, c.relkind, pg_get_userbyid(c.relowner) AS owner,
+            EXISTS (SELECT FROM aclexplode(c.relacl) AS g WHERE g.grantee = 0)
+            -- Two follow the grants on campaigns.
+            AND NOT (c.relname IN ('campaigns_with_legacy_columns', 'migration_legacy_values') AND EXISTS (
+                SELECT FROM pg_class AS t CROSS JOIN LATERAL aclexplode(t.relacl) AS g
+                WHERE t.oid = to_regclass(format('%I.campaigns', current_schema()))
+                  AND g.grantee = 0 AND g.privilege_type = 'SELECT')) AS is_public
+        FROM pg_class AS c
+        WHERE c.relnamespace = home AND c.relkind IN ('r', 'v')
+          AND obj_description(c.oid, 'pg_class') LIKE 'phases migration: %'
+        UNION ALL
+        SELECT s.oid::regclass, s.relkind, NULL, EXISTS (SELECT FROM aclexplode(s.relacl) AS g WHERE g.grantee = 0)
+        FROM pg_class AS c
+        JOIN pg_depend AS d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.classid = 'pg_class'::regclass
+        JOIN pg_class AS s ON s.oid = d.objid AND s.relkind = 'S'
+        WHERE c.relnamespace = home AND obj_description(c.oid, 'pg_class') LIKE 'phases migration: %'
+    LOOP
+        IF made.is_public THEN
+            EXECUTE format('REVOKE ALL ON %s %s FROM PUBLIC', CASE made.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,
+                           made.relation);
+        END IF;
+        IF made.owner = current_user AND keeper IS NOT NULL THEN
+            EXECUTE format('ALTER TABLE %s OWNER TO %I', made.relation, keeper);
+        END IF;
+    END LOOP;
+    FOR made IN
+        SELECT p.oid::regprocedure AS function, pg_get_userbyid(p.proowner) AS owner,
+            p.proacl IS NULL OR EXISTS (SELECT FROM aclexplode(p.proacl) AS g WHERE g.grantee = 0) AS is_public
+        FROM pg_proc AS p
+        WHERE p.pronamespace = home
+          AND (p.proname LIKE 'migration\_%' OR p.proname LIKE 'campaign\_metrics\_%'
+               OR p.proname IN ('campaigns_keep_row', 'phases_index_definitions', 'maintain_phases_indexes'))
+          AND (p.proname = 'campaigns_keep_row' OR EXISTS (
+                SELECT FROM unnest(p.proconfig) AS s (setting) WHERE s.setting LIKE 'search\_path=%pg\_temp'))
+    LOOP
+        IF made.is_public THEN
+            EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', made.function);
+        END IF;
+        IF made.owner = current_user AND keeper IS NOT NULL THEN
+            EXECUTE format('ALTER FUNCTION %s OWNER TO %I', made.function, keeper);
+        END IF;
+    END LOOP;
+END
+$block$;
+-- end block: hand_over

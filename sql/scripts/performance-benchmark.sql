@@ -362,7 +362,7 @@ SELECT c.current_phase, c.phase_status, count(*) AS campaigns, sum(c.domains)::b
 FROM campaigns AS c
 WHERE c.created_at >= $2::timestamptz - interval '30 days'
 GROUP BY c.current_phase, c.phase_status
-ORDER BY c.current_phase, c.phase_status$query$, false,
+ORDER BY c.current_phase::text, c.phase_status::text$query$, false,
      'campaigns of the last 30 days by phase and status, with their domains and those that passed the DNS check'),
 
     (4, 'bulk_domain_generation', 'bulk_processing', format($query$
@@ -800,6 +800,76 @@ BEGIN
     ORDER BY p."position";
 END
 $block$;
+
+-- block: hand_over
+-- What this migration has made belongs to the owner of campaigns, so that triggers and functions work on when the role that ran
+-- it loses its rights or is gone, and none of them runs with more rights than the tables' owner has. It grants nothing to
+-- PUBLIC, whatever default privileges say. Where the owner may not be given it, it stays with the role that made it: row level
+-- security that is forced on an owner who does not bypass it would keep the metrics from being written.
+DO $block$
+DECLARE
+    home CONSTANT oid := quote_ident(current_schema())::regnamespace;
+    keeper name;
+    made record;
+BEGIN
+    SELECT r.rolname INTO keeper
+    FROM pg_class AS c JOIN pg_roles AS r ON r.oid = c.relowner
+    WHERE c.oid = to_regclass(format('%I.campaigns', current_schema())) AND r.rolname <> current_user
+      AND pg_has_role(r.oid, 'MEMBER')
+      AND (has_schema_privilege(r.oid, home, 'CREATE') OR (SELECT u.rolsuper FROM pg_roles AS u WHERE u.rolname = current_user))
+      AND has_table_privilege(r.oid, to_regclass(format('%I.generated_domains', current_schema())), 'SELECT')
+      AND (r.rolsuper OR r.rolbypassrls OR NOT EXISTS (
+            SELECT FROM pg_class AS f
+            WHERE f.oid IN (c.oid, to_regclass(format('%I.generated_domains', current_schema()))) AND f.relforcerowsecurity));
+    IF current_setting('lock_timeout') = '0' THEN
+        PERFORM set_config('lock_timeout', '900ms', true);
+    END IF;
+    FOR made IN
+        SELECT c.oid::regclass AS relation, c.relkind, pg_get_userbyid(c.relowner) AS owner,
+            EXISTS (SELECT FROM aclexplode(c.relacl) AS g WHERE g.grantee = 0)
+            -- Two follow the grants on campaigns.
+            AND NOT (c.relname IN ('campaigns_with_legacy_columns', 'migration_legacy_values') AND EXISTS (
+                SELECT FROM pg_class AS t CROSS JOIN LATERAL aclexplode(t.relacl) AS g
+                WHERE t.oid = to_regclass(format('%I.campaigns', current_schema()))
+                  AND g.grantee = 0 AND g.privilege_type = 'SELECT')) AS is_public
+        FROM pg_class AS c
+        WHERE c.relnamespace = home AND c.relkind IN ('r', 'v')
+          AND obj_description(c.oid, 'pg_class') LIKE 'phases migration: %'
+        UNION ALL
+        SELECT s.oid::regclass, s.relkind, NULL, EXISTS (SELECT FROM aclexplode(s.relacl) AS g WHERE g.grantee = 0)
+        FROM pg_class AS c
+        JOIN pg_depend AS d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.classid = 'pg_class'::regclass
+        JOIN pg_class AS s ON s.oid = d.objid AND s.relkind = 'S'
+        WHERE c.relnamespace = home AND obj_description(c.oid, 'pg_class') LIKE 'phases migration: %'
+    LOOP
+        IF made.is_public THEN
+            EXECUTE format('REVOKE ALL ON %s %s FROM PUBLIC', CASE made.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,
+                           made.relation);
+        END IF;
+        IF made.owner = current_user AND keeper IS NOT NULL THEN
+            EXECUTE format('ALTER TABLE %s OWNER TO %I', made.relation, keeper);
+        END IF;
+    END LOOP;
+    FOR made IN
+        SELECT p.oid::regprocedure AS function, pg_get_userbyid(p.proowner) AS owner,
+            p.proacl IS NULL OR EXISTS (SELECT FROM aclexplode(p.proacl) AS g WHERE g.grantee = 0) AS is_public
+        FROM pg_proc AS p
+        WHERE p.pronamespace = home
+          AND (p.proname LIKE 'migration\_%' OR p.proname LIKE 'campaign\_metrics\_%'
+               OR p.proname IN ('campaigns_keep_row', 'phases_index_definitions', 'maintain_phases_indexes'))
+          AND (p.proname = 'campaigns_keep_row' OR EXISTS (
+                SELECT FROM unnest(p.proconfig) AS s (setting) WHERE s.setting LIKE 'search\_path=%pg\_temp'))
+    LOOP
+        IF made.is_public THEN
+            EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', made.function);
+        END IF;
+        IF made.owner = current_user AND keeper IS NOT NULL THEN
+            EXECUTE format('ALTER FUNCTION %s OWNER TO %I', made.function, keeper);
+        END IF;
+    END LOOP;
+END
+$block$;
+-- end block: hand_over
 
 SELECT set_config('statement_timeout', current_setting('migration.benchmark_statement_timeout'), false) AS statement_timeout
 WHERE nullif(current_setting('migration.benchmark_statement_timeout', true), '') IS NOT NULL;

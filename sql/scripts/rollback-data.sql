@@ -56,8 +56,8 @@ BEGIN
             $sql$;
         IF NOT legacy THEN
             differs := differs || $sql$
-                OR migration_map_phase_status(b.status::text) IS DISTINCT FROM c.phase_status
-                OR (migration_map_current_phase(b.campaign_type::text) IS DISTINCT FROM c.current_phase)$sql$;
+                OR migration_map_phase_status(b.status::text) IS DISTINCT FROM c.phase_status::text
+                OR (migration_map_current_phase(b.campaign_type::text) IS DISTINCT FROM c.current_phase::text)$sql$;
         END IF;
     END IF;
 
@@ -84,14 +84,9 @@ BEGIN
     RAISE NOTICE 'rollback-data: campaigns as they were until now are in %', saved_as;
 
     IF deleted IS NOT NULL THEN
-        IF legacy THEN
-            EXECUTE format('INSERT INTO campaigns (%1$s) SELECT %1$s FROM campaigns_pre_migration_backup WHERE id = ANY ($1)',
-                           shared_columns) USING deleted;
-        ELSE
-            EXECUTE format('INSERT INTO campaigns (%1$s, current_phase, phase_status) SELECT %1$s,'
-                           ' migration_map_current_phase(campaign_type::text), migration_map_phase_status(status::text)'
-                           ' FROM campaigns_pre_migration_backup WHERE id = ANY ($1)', shared_columns) USING deleted;
-        END IF;
+        -- An identity that is always generated is the row's own, too. The phases follow with the values, further down.
+        EXECUTE format('INSERT INTO campaigns (%1$s) OVERRIDING SYSTEM VALUE'
+                       ' SELECT %1$s FROM campaigns_pre_migration_backup WHERE id = ANY ($1)', shared_columns) USING deleted;
         RAISE NOTICE 'rollback-data: came back without domains: %', array_to_string(deleted[1:20], ', ');
     END IF;
 
@@ -130,3 +125,73 @@ BEGIN
     END IF;
 END
 $block$;
+
+-- block: hand_over
+-- What this migration has made belongs to the owner of campaigns, so that triggers and functions work on when the role that ran
+-- it loses its rights or is gone, and none of them runs with more rights than the tables' owner has. It grants nothing to
+-- PUBLIC, whatever default privileges say. Where the owner may not be given it, it stays with the role that made it: row level
+-- security that is forced on an owner who does not bypass it would keep the metrics from being written.
+DO $block$
+DECLARE
+    home CONSTANT oid := quote_ident(current_schema())::regnamespace;
+    keeper name;
+    made record;
+BEGIN
+    SELECT r.rolname INTO keeper
+    FROM pg_class AS c JOIN pg_roles AS r ON r.oid = c.relowner
+    WHERE c.oid = to_regclass(format('%I.campaigns', current_schema())) AND r.rolname <> current_user
+      AND pg_has_role(r.oid, 'MEMBER')
+      AND (has_schema_privilege(r.oid, home, 'CREATE') OR (SELECT u.rolsuper FROM pg_roles AS u WHERE u.rolname = current_user))
+      AND has_table_privilege(r.oid, to_regclass(format('%I.generated_domains', current_schema())), 'SELECT')
+      AND (r.rolsuper OR r.rolbypassrls OR NOT EXISTS (
+            SELECT FROM pg_class AS f
+            WHERE f.oid IN (c.oid, to_regclass(format('%I.generated_domains', current_schema()))) AND f.relforcerowsecurity));
+    IF current_setting('lock_timeout') = '0' THEN
+        PERFORM set_config('lock_timeout', '900ms', true);
+    END IF;
+    FOR made IN
+        SELECT c.oid::regclass AS relation, c.relkind, pg_get_userbyid(c.relowner) AS owner,
+            EXISTS (SELECT FROM aclexplode(c.relacl) AS g WHERE g.grantee = 0)
+            -- Two follow the grants on campaigns.
+            AND NOT (c.relname IN ('campaigns_with_legacy_columns', 'migration_legacy_values') AND EXISTS (
+                SELECT FROM pg_class AS t CROSS JOIN LATERAL aclexplode(t.relacl) AS g
+                WHERE t.oid = to_regclass(format('%I.campaigns', current_schema()))
+                  AND g.grantee = 0 AND g.privilege_type = 'SELECT')) AS is_public
+        FROM pg_class AS c
+        WHERE c.relnamespace = home AND c.relkind IN ('r', 'v')
+          AND obj_description(c.oid, 'pg_class') LIKE 'phases migration: %'
+        UNION ALL
+        SELECT s.oid::regclass, s.relkind, NULL, EXISTS (SELECT FROM aclexplode(s.relacl) AS g WHERE g.grantee = 0)
+        FROM pg_class AS c
+        JOIN pg_depend AS d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.classid = 'pg_class'::regclass
+        JOIN pg_class AS s ON s.oid = d.objid AND s.relkind = 'S'
+        WHERE c.relnamespace = home AND obj_description(c.oid, 'pg_class') LIKE 'phases migration: %'
+    LOOP
+        IF made.is_public THEN
+            EXECUTE format('REVOKE ALL ON %s %s FROM PUBLIC', CASE made.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,
+                           made.relation);
+        END IF;
+        IF made.owner = current_user AND keeper IS NOT NULL THEN
+            EXECUTE format('ALTER TABLE %s OWNER TO %I', made.relation, keeper);
+        END IF;
+    END LOOP;
+    FOR made IN
+        SELECT p.oid::regprocedure AS function, pg_get_userbyid(p.proowner) AS owner,
+            p.proacl IS NULL OR EXISTS (SELECT FROM aclexplode(p.proacl) AS g WHERE g.grantee = 0) AS is_public
+        FROM pg_proc AS p
+        WHERE p.pronamespace = home
+          AND (p.proname LIKE 'migration\_%' OR p.proname LIKE 'campaign\_metrics\_%'
+               OR p.proname IN ('campaigns_keep_row', 'phases_index_definitions', 'maintain_phases_indexes'))
+          AND (p.proname = 'campaigns_keep_row' OR EXISTS (
+                SELECT FROM unnest(p.proconfig) AS s (setting) WHERE s.setting LIKE 'search\_path=%pg\_temp'))
+    LOOP
+        IF made.is_public THEN
+            EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', made.function);
+        END IF;
+        IF made.owner = current_user AND keeper IS NOT NULL THEN
+            EXECUTE format('ALTER FUNCTION %s OWNER TO %I', made.function, keeper);
+        END IF;
+    END LOOP;
+END
+$block$;
+-- end block: hand_over

@@ -287,8 +287,11 @@ VALUES
     ) AS wanted (name, type)
     LEFT JOIN pg_attribute AS a
         ON a.attrelid = 'campaigns'::regclass AND a.attname = wanted.name AND NOT a.attisdropped
+    LEFT JOIN pg_type AS t ON t.oid = a.atttypid
+    -- Types that were there and hold our values stay: varchar, an enum or domain of the phases, a wider numeric.
     WHERE format_type(a.atttypid, a.atttypmod) IS DISTINCT FROM wanted.type
-        AND NOT (wanted.type = 'text' AND coalesce(a.atttypid = 'varchar'::regtype, false))
+        AND NOT coalesce(wanted.type = 'text' AND t.typcategory IN ('S', 'E'), false)
+        AND NOT coalesce(wanted.name = 'progress' AND a.atttypid = 'numeric'::regtype, false)
     $q$,
     'Phases columns are missing or of another type; run 000035_eliminate_dual_architecture.up.sql'
 ),
@@ -348,22 +351,39 @@ VALUES
     'These check constraints are missing, not validated or say something else'
 ),
 (
-    'schema', 'metrics_triggers_enabled', '{expanded,migrated}', 'FAIL', 'SELECT 6',
+    'schema', 'metrics_triggers_enabled', '{expanded,migrated}', 'FAIL',
     $q$
-    SELECT format('%s on %s', wanted.name, wanted.relation) AS key
+    SELECT 6 + coalesce(sum(CASE WHEN p.isleaf THEN 4 ELSE 3 END), 0)
+    FROM pg_partition_tree('generated_domains'::regclass) AS p WHERE p.relid <> 'generated_domains'::regclass
+    $q$,
+    $q$
+    SELECT format('%s on %s', wanted.name, coalesce(wanted.relation::text, 'a table that is gone')) AS key
     FROM (
         VALUES
-        ('zzz_campaign_metrics_insert', 'generated_domains'), ('zzz_campaign_metrics_update', 'generated_domains'),
-        ('zzz_campaign_metrics_delete', 'generated_domains'), ('zzz_campaign_metrics_truncate', 'generated_domains'),
-        ('campaign_metric_changes_fold', 'campaign_metric_changes'), ('zzz_campaigns_keep_row', 'campaigns')
+        ('zzz_campaign_metrics_insert', to_regclass('generated_domains')),
+        ('zzz_campaign_metrics_update', to_regclass('generated_domains')),
+        ('zzz_campaign_metrics_delete', to_regclass('generated_domains')),
+        ('zzz_campaign_metrics_truncate', to_regclass('generated_domains')),
+        ('campaign_metric_changes_fold', to_regclass('campaign_metric_changes')),
+        ('zzz_campaigns_keep_row', to_regclass('campaigns'))
+        UNION ALL
+        -- A statement that names a partition fires that partition's triggers alone.
+        SELECT part.name, p.relid
+        FROM pg_partition_tree('generated_domains'::regclass) AS p
+        CROSS JOIN (
+            VALUES
+            ('zzz_campaign_metrics_insert'), ('zzz_campaign_metrics_update'), ('zzz_campaign_metrics_delete'),
+            ('zzz_campaign_metrics_truncate')
+        ) AS part (name)
+        WHERE p.relid <> 'generated_domains'::regclass AND (p.isleaf OR part.name <> 'zzz_campaign_metrics_truncate')
     ) AS wanted (name, relation)
     WHERE NOT EXISTS (
         SELECT 1 FROM pg_trigger AS t
-        WHERE t.tgrelid = to_regclass(format('%I.%I', current_schema(), wanted.relation)) AND t.tgname = wanted.name
-            AND t.tgenabled IN ('O', 'A')
+        WHERE t.tgrelid = wanted.relation AND t.tgname = wanted.name AND t.tgenabled IN ('O', 'A')
     )
     $q$,
-    'Without these triggers the metrics go wrong with the next write; enable them, or take the migration back and run it again'
+    'Without these triggers the metrics go wrong with the next write; enable them, and after a partition was attached'
+    ' SELECT campaign_metrics_cover_partitions()'
 ),
 (
     'schema', 'foreign_keys_validated', '{legacy,dual,expanded,migrated}', 'WARN',
@@ -444,7 +464,7 @@ SELECT
     WHERE i.indexrelid IS NULL
         OR NOT (i.indisvalid AND i.indisready AND i.indislive)
         OR wanted.definition <> replace(
-            replace(pg_get_indexdef(i.indexrelid), ' ON ONLY ', ' ON '), format(' ON %I.', current_schema()), ' ON '
+            replace(regexp_replace(pg_get_indexdef(i.indexrelid), 'lead_score > (0|\(0\)::[a-z ]+)\)', 'lead_score > (0)::numeric)'), ' ON ONLY ', ' ON '), format(' ON %I.', current_schema()), ' ON '
         )
     $q$,
     'Run 000036_optimize_phases_indexes.up.sql; an invalid index needs REINDEX INDEX CONCURRENTLY first',
@@ -478,7 +498,7 @@ VALUES
     'values', 'phases_legal', '{dual,expanded,migrated}', 'FAIL', 'SELECT count(*) FROM campaigns WHERE current_phase IS NOT NULL',
     $q$
     SELECT format('%s (%s)', id, current_phase) AS key FROM campaigns
-    WHERE current_phase NOT IN ('setup', 'generation', 'dns_validation', 'http_keyword_validation', 'analysis')
+    WHERE current_phase::text NOT IN ('setup', 'generation', 'dns_validation', 'http_keyword_validation', 'analysis')
     $q$,
     NULL,
     'These rows are in a phase that does not exist'
@@ -487,7 +507,7 @@ VALUES
     'values', 'phase_statuses_legal', '{dual,expanded,migrated}', 'FAIL', 'SELECT count(*) FROM campaigns WHERE phase_status IS NOT NULL',
     $q$
     SELECT format('%s (%s)', id, phase_status) AS key FROM campaigns
-    WHERE phase_status NOT IN ('not_started', 'in_progress', 'paused', 'completed', 'failed')
+    WHERE phase_status::text NOT IN ('not_started', 'in_progress', 'paused', 'completed', 'failed')
     $q$,
     NULL,
     'These rows have a phase status that does not exist'
@@ -509,7 +529,7 @@ VALUES
     $q$
     SELECT 'Campaigns by phase and status: ' || string_agg(format('%s/%s %s', phase, status, campaigns), ', ')
     FROM (
-        SELECT coalesce(current_phase, 'NULL') AS phase, coalesce(phase_status, 'NULL') AS status, count(*) AS campaigns
+        SELECT coalesce(current_phase::text, 'NULL') AS phase, coalesce(phase_status::text, 'NULL') AS status, count(*) AS campaigns
         FROM campaigns GROUP BY 1, 2 ORDER BY 1, 2
     ) AS pairs
     $q$,
@@ -522,8 +542,12 @@ VALUES
     $q$
     SELECT format('%s (%s/%s, %s/%s)', id, campaign_type, status, current_phase, phase_status) AS key FROM campaigns
     WHERE (current_phase IS NOT NULL AND coalesce(campaign_type::text, '') NOT IN ('comprehensive', 'automated')
-            AND migration_map_current_phase(campaign_type::text) IS DISTINCT FROM current_phase::text)
-        OR (phase_status IS NOT NULL AND migration_map_phase_status(status::text) IS DISTINCT FROM phase_status::text)
+            AND migration_map_current_phase(campaign_type::text) IS DISTINCT FROM current_phase::text
+            AND NOT (current_setting('migration.validated_state') = 'expanded'
+                AND migration_map_campaign_type(current_phase::text) IS NOT DISTINCT FROM campaign_type::text))
+        OR (phase_status IS NOT NULL AND migration_map_phase_status(status::text) IS DISTINCT FROM phase_status::text
+            AND NOT (current_setting('migration.validated_state') = 'expanded'
+                AND migration_map_status(phase_status::text) IS NOT DISTINCT FROM status::text))
     $q$,
     NULL,
     'Phases contradict the legacy values; the migration asks which side wins (--prefer)'
@@ -995,6 +1019,76 @@ BEGIN
     END LOOP;
 END
 $run$;
+
+-- block: hand_over
+-- What this migration has made belongs to the owner of campaigns, so that triggers and functions work on when the role that ran
+-- it loses its rights or is gone, and none of them runs with more rights than the tables' owner has. It grants nothing to
+-- PUBLIC, whatever default privileges say. Where the owner may not be given it, it stays with the role that made it: row level
+-- security that is forced on an owner who does not bypass it would keep the metrics from being written.
+DO $block$
+DECLARE
+    home CONSTANT oid := quote_ident(current_schema())::regnamespace;
+    keeper name;
+    made record;
+BEGIN
+    SELECT r.rolname INTO keeper
+    FROM pg_class AS c JOIN pg_roles AS r ON r.oid = c.relowner
+    WHERE c.oid = to_regclass(format('%I.campaigns', current_schema())) AND r.rolname <> current_user
+      AND pg_has_role(r.oid, 'MEMBER')
+      AND (has_schema_privilege(r.oid, home, 'CREATE') OR (SELECT u.rolsuper FROM pg_roles AS u WHERE u.rolname = current_user))
+      AND has_table_privilege(r.oid, to_regclass(format('%I.generated_domains', current_schema())), 'SELECT')
+      AND (r.rolsuper OR r.rolbypassrls OR NOT EXISTS (
+            SELECT FROM pg_class AS f
+            WHERE f.oid IN (c.oid, to_regclass(format('%I.generated_domains', current_schema()))) AND f.relforcerowsecurity));
+    IF current_setting('lock_timeout') = '0' THEN
+        PERFORM set_config('lock_timeout', '900ms', true);
+    END IF;
+    FOR made IN
+        SELECT c.oid::regclass AS relation, c.relkind, pg_get_userbyid(c.relowner) AS owner,
+            EXISTS (SELECT FROM aclexplode(c.relacl) AS g WHERE g.grantee = 0)
+            -- Two follow the grants on campaigns.
+            AND NOT (c.relname IN ('campaigns_with_legacy_columns', 'migration_legacy_values') AND EXISTS (
+                SELECT FROM pg_class AS t CROSS JOIN LATERAL aclexplode(t.relacl) AS g
+                WHERE t.oid = to_regclass(format('%I.campaigns', current_schema()))
+                  AND g.grantee = 0 AND g.privilege_type = 'SELECT')) AS is_public
+        FROM pg_class AS c
+        WHERE c.relnamespace = home AND c.relkind IN ('r', 'v')
+          AND obj_description(c.oid, 'pg_class') LIKE 'phases migration: %'
+        UNION ALL
+        SELECT s.oid::regclass, s.relkind, NULL, EXISTS (SELECT FROM aclexplode(s.relacl) AS g WHERE g.grantee = 0)
+        FROM pg_class AS c
+        JOIN pg_depend AS d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.classid = 'pg_class'::regclass
+        JOIN pg_class AS s ON s.oid = d.objid AND s.relkind = 'S'
+        WHERE c.relnamespace = home AND obj_description(c.oid, 'pg_class') LIKE 'phases migration: %'
+    LOOP
+        IF made.is_public THEN
+            EXECUTE format('REVOKE ALL ON %s %s FROM PUBLIC', CASE made.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,
+                           made.relation);
+        END IF;
+        IF made.owner = current_user AND keeper IS NOT NULL THEN
+            EXECUTE format('ALTER TABLE %s OWNER TO %I', made.relation, keeper);
+        END IF;
+    END LOOP;
+    FOR made IN
+        SELECT p.oid::regprocedure AS function, pg_get_userbyid(p.proowner) AS owner,
+            p.proacl IS NULL OR EXISTS (SELECT FROM aclexplode(p.proacl) AS g WHERE g.grantee = 0) AS is_public
+        FROM pg_proc AS p
+        WHERE p.pronamespace = home
+          AND (p.proname LIKE 'migration\_%' OR p.proname LIKE 'campaign\_metrics\_%'
+               OR p.proname IN ('campaigns_keep_row', 'phases_index_definitions', 'maintain_phases_indexes'))
+          AND (p.proname = 'campaigns_keep_row' OR EXISTS (
+                SELECT FROM unnest(p.proconfig) AS s (setting) WHERE s.setting LIKE 'search\_path=%pg\_temp'))
+    LOOP
+        IF made.is_public THEN
+            EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', made.function);
+        END IF;
+        IF made.owner = current_user AND keeper IS NOT NULL THEN
+            EXECUTE format('ALTER FUNCTION %s OWNER TO %I', made.function, keeper);
+        END IF;
+    END LOOP;
+END
+$block$;
+-- end block: hand_over
 
 DO $verdict$
 DECLARE

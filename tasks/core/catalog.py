@@ -36,6 +36,22 @@ STATUSES: Mapping[str, PhaseStatus] = {
     "failed": "failed",
     "cancelled": "failed",
 }
+# What the sync of both models may have written for a phases value: the inverse mapping, or the nearest value that the
+# installation allows.
+TYPES_OF_PHASE: Mapping[str, tuple[str, ...]] = {
+    "setup": ("domain_generation", "comprehensive", "automated"),
+    "generation": ("domain_generation", "comprehensive", "automated"),
+    "dns_validation": ("dns_validation", "domain_generation"),
+    "http_keyword_validation": ("http_keyword_validation", "dns_validation", "domain_generation"),
+    "analysis": ("analysis", "http_keyword_validation", "dns_validation", "domain_generation"),
+}
+STATUSES_OF_PHASE_STATUS: Mapping[str, tuple[str, ...]] = {
+    "not_started": ("pending", "queued"),
+    "in_progress": ("running",),
+    "paused": ("paused", "pausing", "pending"),
+    "completed": ("completed", "archived"),
+    "failed": ("failed", "cancelled"),
+}
 
 # A column's kind: an exact type, or one of PostgreSQL's type categories where any of its types will do.
 Kind: TypeAlias = Literal["uuid", "text", "text or enum", "number", "time", "boolean"]
@@ -101,8 +117,9 @@ _COMPOSED_TABLES = (
     "campaigns_backup_000035",
     "campaigns_pre_migration_backup",
     "campaigns_pre_rollback_backup",
+    "migration_domain_status_plan",
 )
-_COMPOSED_FUNCTIONS = ("campaigns_keep_row", "migration_keep_legacy_values")
+_COMPOSED_FUNCTIONS = ("campaigns_keep_row", "migration_keep_legacy_values", "migration_status_keep_row")
 _RELATION = re.compile(r"CREATE (?:TABLE IF NOT EXISTS|OR REPLACE VIEW) (?:%\d\$I\.)?(?P<name>\w+)")
 _FUNCTION = re.compile(
     r"CREATE OR REPLACE FUNCTION (?P<name>\w+)\((?:(?!CREATE OR REPLACE).)*?AS (?P<tag>\$\w*\$)(?P<body>.*?)(?P=tag)",
@@ -148,14 +165,19 @@ def index_definitions_query() -> str:
     return block.split("$definitions$")[1].strip().rstrip(";")
 
 
+def phases_columns_query() -> str:
+    """What becomes of each phases column (name, wanted, standard, type, verdict, problem, former), as a query."""
+    block = sql_files.blocks(sql_files.script("migrate-campaign-data"))["phases_columns"]
+    return block.split("$judge$")[1].strip()
+
+
 def plain_check(definition: str) -> str:
     """A check constraint without what PostgreSQL adds when it prints one: casts, brackets, blanks, order of a list."""
-    literals = sorted(_LITERAL.findall(definition))
     text = re.sub(r"^CHECK|NOT VALID$", "", _CAST.sub("", definition))
-    listed = re.search(r"ARRAY\[|\bIN \(", text) is not None
     text = re.sub(r"[()\s]", "", text)
+    listed = re.fullmatch(r"(\w+)(?:=ANYARRAY\[,*\]|IN,*)", _LITERAL.sub("", text))
     if listed:
-        return text.split("=")[0] + "=ANY" + ",".join(literals)
+        return listed[1] + "=ANY" + ",".join(sorted(_LITERAL.findall(definition)))
     return text
 
 

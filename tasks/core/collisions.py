@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from typing import Literal
 
-from tasks.core import catalog, errors, locks, run, sql_files
+from tasks.core import catalog, errors, locks, run, sql_files, toolkit
 from tasks.core.database import Connection
 from tasks.core.models import LockHold, Model
 from tasks.core.settings import LockLimits
@@ -88,6 +88,7 @@ async def keep_aside(connection: Connection, limits: LockLimits, run_id: str) ->
         )
     for one in collisions:
         await _rename(connection, one, limits, run_id, holds)
+    await locks.set_limits(connection, limits, locks=False)
     return holds
 
 
@@ -95,7 +96,7 @@ async def _rename(
     connection: Connection, one: Collision, limits: LockLimits, run_id: str, holds: list[LockHold]
 ) -> None:
     async def work(inside: Connection) -> None:
-        await inside.execute(sql_files.blocks(sql_files.script("migrate-campaign-data"))["record"])
+        await toolkit.create_record(inside)
         await inside.execute(
             sql_files.query("save_renamed"), one.kind, one.new_name, f"{one.name}: {one.found}", one.back_statement
         )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from tasks.core import errors, golang_migrate, indexes, locks, run, sql_files
+from tasks.core import collisions, errors, golang_migrate, indexes, locks, run, sql_files
 from tasks.core.database import Connection, Database
 from tasks.core.dependents import move_dependents
+from tasks.core.duplicates_online import drop_duplicates
 from tasks.core.models import LockHold
 from tasks.core.progress import Progress
 from tasks.core.settings import LockLimits, MigrateParameters
@@ -46,7 +47,9 @@ async def apply_core_migrations(
             if await connection.fetchval(sql_files.query("has_legacy_columns")):
                 await _prepare_constraints(connection, parameters, run_id, holds, progress)
                 holds += await move_dependents(database, schema, limits, run_id, progress)
-            await indexes.build(database, schema, limits, run_id, progress)
+            holds += await collisions.keep_aside(connection, limits, run_id)
+            await indexes.build(database, schema, limits, run_id, progress, holds)
+            holds += await drop_duplicates(database, schema, limits, run_id, progress, keep=parameters.keep_duplicates)
             async with golang_migrate.locked(connection, wait_seconds=limits.lock_wait_limit_seconds):
                 await _run_files(connection, parameters, run_id, holds, progress)
             progress("statistics", 0, None)
@@ -62,6 +65,8 @@ async def _prepare_constraints(
 ) -> None:
     async def add_checks(inside: Connection) -> None:
         await inside.execute("SELECT migration_add_checks()")
+
+    async def note(inside: Connection) -> None:
         await run.note(inside, run_id, "core-migrations", "check constraints added, not valid yet")
 
     progress("check constraints", 0, None)
@@ -69,7 +74,9 @@ async def _prepare_constraints(
     done = await connection.fetchrow(sql_files.query("read_transform_progress"))
     assert done is not None
     if not done["checked"]:
-        await locks.under_lock(connection, "migration_add_checks()", tables, add_checks, parameters.locks, holds)
+        await locks.under_lock(
+            connection, "migration_add_checks()", tables, add_checks, parameters.locks, holds, note=note
+        )
     await locks.set_limits(connection, parameters.locks, locks=False)
     await connection.execute("SELECT migration_validate_checks()")
     await run.note(connection, run_id, "core-migrations", "check constraints validated")

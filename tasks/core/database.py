@@ -14,10 +14,25 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import asyncpg
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from tasks.core import errors
+from tasks.core import errors, sql_files
 
 APPLICATION_NAME = "campaign-phases-migration"
 CONNECT_TIMEOUT_SECONDS = 15.0
+# What a role or a database may have set, and what would end a long run, or change what the server writes or understands.
+PLAIN_SETTINGS = {
+    "client_connection_check_interval": "5s",
+    "transaction_timeout": "0",
+    "quote_all_identifiers": "off",
+    "standard_conforming_strings": "on",
+    "transform_null_equals": "off",
+    "array_nulls": "on",
+    "row_security": "on",
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "plpgsql.extra_errors": "none",
+}
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 TlsMode = Literal["disable", "prefer", "require", "verify-ca", "verify-full"]
@@ -157,9 +172,11 @@ async def connect(
     :param settings: server settings for this session, such as statement_timeout.
     :raises ServerUnreachable, LoginRefused, DatabaseMissing: with the remedy in the message.
     """
-    connection = await _open(database, purpose, settings or {})
+    connection = await _open(database, purpose)
     connection.add_log_listener(_log_notice)
     try:
+        wanted = {**PLAIN_SETTINGS, **(settings or {})}
+        await connection.execute(sql_files.query("set_session"), list(wanted), list(wanted.values()))
         if schema is not None:
             await connection.fetchval(
                 "SELECT set_config('search_path', concat_ws(', ', quote_ident($1),"
@@ -172,7 +189,7 @@ async def connect(
         await connection.close(timeout=10)
 
 
-async def _open(database: Database, purpose: str, settings: Mapping[str, str]) -> Connection:
+async def _open(database: Database, purpose: str) -> Connection:
     reach: dict[str, Any] = {"host": database.host, "port": database.port}
     try:
         return await asyncpg.connect(
@@ -184,11 +201,8 @@ async def _open(database: Database, purpose: str, settings: Mapping[str, str]) -
             passfile=str(database.passfile) if database.passfile else None,
             ssl=_tls(database),
             timeout=CONNECT_TIMEOUT_SECONDS,
-            server_settings={
-                "application_name": f"{APPLICATION_NAME} {purpose}".strip()[:63],
-                "client_connection_check_interval": "5s",
-                **settings,
-            },
+            # A pooler in between passes this one on and refuses others: they are set once the session is there.
+            server_settings={"application_name": f"{APPLICATION_NAME} {purpose}".strip()[:63]},
         )
     except asyncpg.InvalidCatalogNameError as error:
         raise errors.DatabaseMissing(**reach, database=database.database) from error

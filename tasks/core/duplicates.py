@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+import asyncpg
 import postgast
 from postgast import pg_query_pb2 as nodes
+from pydantic import Field
 
 from tasks.core import catalog, sql_files
 from tasks.core.database import Connection
@@ -31,6 +33,8 @@ class Duplicate(Model):
     Attributes:
         oid: of the index or the constraint.
         reason: why it is superfluous, naming what stays.
+        lock_statement: locks the table of a foreign key; the drop itself locks the other one.
+        core_tables: those of campaigns and generated_domains that dropping a foreign key locks.
         bytes: the size of the index; 0 for a foreign key.
         scans: how often it was read on this server; None for a foreign key. Replicas count their own.
         counted_since: when the counting began; None if it never began anew.
@@ -42,6 +46,8 @@ class Duplicate(Model):
     name: str
     reason: str
     drop_statement: str
+    lock_statement: str = ""
+    core_tables: list[str] = Field(default_factory=list)
     bytes: int = 0
     scans: int | None = None
     counted_since: datetime | None = None
@@ -123,7 +129,7 @@ async def find_foreign_keys(connection: Connection) -> list[Duplicate]:
     return [
         Duplicate(
             kind="foreign key", oid=row["oid"], table_name=row["table_name"], name=row["name"],
-            drop_statement=row["drop_statement"],
+            drop_statement=row["drop_statement"], lock_statement=row["lock_statement"], core_tables=row["core_tables"],
             reason=f"{row['kept']} says the same: {row['definition'].removesuffix(' NOT VALID')}",
         )
         for row in await connection.fetch(sql_files.query("list_duplicate_foreign_keys"))
@@ -143,7 +149,7 @@ async def find_indexes(connection: Connection, renamed: Mapping[str, str]) -> li
                 oid=row["oid"], name=row["name"], table_name=row["table_name"], keys=tuple(row["keys"]),
                 columns=tuple(row["columns"]), predicate=row["predicate"], is_droppable=row["is_droppable"],
                 bytes=row["bytes"], scans=row["scans"], counted_since=row["counted_since"],
-                implied=row["predicate_is_never_null"] and await _is_implied(connection, row["oid"], row["predicate"]),
+                implied=await _is_implied(connection, row),
             )
         )  # fmt: skip
     named = {index.name for index in there}
@@ -151,11 +157,11 @@ async def find_indexes(connection: Connection, renamed: Mapping[str, str]) -> li
     return [await _describe(connection, one, kept) for one, kept in superfluous([*there, *planned])]
 
 
-async def _is_implied(connection: Connection, oid: int, predicate: str | None) -> bool:
+async def _is_implied(connection: Connection, row: asyncpg.Record) -> bool:
     """Whether the planner proves from validated constraints that no row fails the predicate."""
-    if predicate is None:
+    if row["predicate"] is None or not row["predicate_is_never_null"] or not row["is_droppable"]:
         return False
-    question = await connection.fetchval(sql_files.query("compose_index_proof"), oid)
+    question = await connection.fetchval(sql_files.query("compose_index_proof"), row["oid"])
     # Taken back, and the setting with it.
     transaction = connection.transaction()
     await transaction.start()

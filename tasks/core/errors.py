@@ -212,3 +212,10 @@ class VersionUnclear(MigrationToolError):
     """
 
     exit_code = 5
+
+
+class TransactionPooling(Refused):
+    """{host}:{port} hands each transaction to another session of the server ({proof}): a pooler in transaction mode. Locks,
+    settings and CREATE INDEX CONCURRENTLY need one session each. Name the server itself, or a pool in session mode. Nothing
+    was changed.
+    """

@@ -6,12 +6,14 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import asyncpg
 
 from tasks.core import errors, locks, run, sql_files
 from tasks.core.database import Connection, Database, connect
+from tasks.core.index_parts import build_parts
+from tasks.core.models import LockHold
 from tasks.core.progress import Progress
 from tasks.core.settings import LockLimits
 from tasks.core.translation import translated
@@ -20,11 +22,23 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 # How often the same session in the way is named again.
 REMIND_SECONDS = 30.0
+# How often one index is begun before its build gives up over deadlocks.
+DEADLOCKED_BUILDS = 10
 STEP = "index build"
 
 
-async def build(database: Database, schema: str, limits: LockLimits, run_id: str, progress: Progress) -> int:
+async def build(
+    database: Database,
+    schema: str,
+    limits: LockLimits,
+    run_id: str,
+    progress: Progress,
+    holds: list[LockHold] | None = None,
+) -> int:
     """Build what is missing of the list in 000036; an invalid leftover is dropped and built again.
+
+    Args:
+        holds: where to note the short locks that an index over a partitioned table needs.
 
     Returns: how many were built.
 
@@ -42,8 +56,15 @@ async def build(database: Database, schema: str, limits: LockLimits, run_id: str
             missing = [index for index in wanted if not index["valid"]]
             for number, index in enumerate(missing, start=1):
                 label = f"index {number} of {len(missing)}: {index['index_name']}"
-                await _build_one(database, connection, index, run_id, progress, label)
+                await _build_one(
+                    database, connection, index, limits, run_id, progress, label, [] if holds is None else holds
+                )
     return len(missing)
+
+
+def online_statement(definition: str) -> str:
+    """What is sent to build an index of the list: CONCURRENTLY, and the column's own type decides what its zero is."""
+    return definition.replace("(0)::numeric", "0").replace("CREATE INDEX ", "CREATE INDEX CONCURRENTLY ", 1)
 
 
 async def _wait_for_other_builders(connection: Connection, limits: LockLimits) -> list[asyncpg.Record]:
@@ -82,19 +103,31 @@ def _refuse_other_definitions(wanted: list[asyncpg.Record]) -> None:
 
 
 async def _build_one(
-    database: Database, connection: Connection, index: asyncpg.Record, run_id: str, progress: Progress, label: str
+    database: Database,
+    connection: Connection,
+    index: asyncpg.Record,
+    limits: LockLimits,
+    run_id: str,
+    progress: Progress,
+    label: str,
+    holds: list[LockHold],
 ) -> None:
     name = index["index_name"]
     # Written down before it is there, so that the way back finds it even if we are killed in the middle.
     await connection.execute(sql_files.query("save_added_index"), name)
-    async with _watched(database, connection, label, progress):
+
+    def watch(part: str) -> AbstractAsyncContextManager[None]:
+        return watched(database, connection, f"{label}, {part}", progress)
+
+    if await build_parts(connection, name, limits, run_id, watch, holds):
+        return
+    async with watched(database, connection, label, progress):
         if index["present"]:
             log.info("dropping the invalid index %s, left by an interrupted build", name)
-            await connection.execute(
-                await connection.fetchval("SELECT format('DROP INDEX CONCURRENTLY %I', $1::text)", name)
-            )
         with translated(f"building index {name}", "Run again: the invalid leftover is dropped and built anew."):
-            await connection.execute(index["definition"].replace("CREATE INDEX ", "CREATE INDEX CONCURRENTLY ", 1))
+            await _build_in_spite_of_deadlocks(
+                connection, name, online_statement(index["definition"]), leftover=index["present"]
+            )
     await connection.execute(
         await connection.fetchval(
             "SELECT format('COMMENT ON INDEX %I IS %L', index_name, purpose) FROM phases_index_definitions()"
@@ -105,10 +138,31 @@ async def _build_one(
     await run.note(connection, run_id, "core-migrations", f"built index {name}")
 
 
+async def _build_in_spite_of_deadlocks(connection: Connection, name: str, statement: str, *, leftover: bool) -> None:
+    """Build, and build again where a TRUNCATE or a DDL of somebody's came in between: it waits for our lock, and the build
+    for its transaction, so the server ends one of the two. Nobody else is in a position to.
+    """
+    drop = await connection.fetchval("SELECT format('DROP INDEX CONCURRENTLY IF EXISTS %I', $1::text)", name)
+    for attempt in range(1, DEADLOCKED_BUILDS + 1):
+        try:
+            if leftover:
+                await connection.execute(drop)
+            await connection.execute(statement)
+            return
+        except asyncpg.DeadlockDetectedError as error:
+            if attempt == DEADLOCKED_BUILDS:
+                raise
+            log.warning("index %s: %s; building it again", name, error)
+            leftover = True
+            await asyncio.sleep(locks.FIRST_PAUSE_SECONDS)
+
+
 @asynccontextmanager
-async def _watched(database: Database, connection: Connection, label: str, progress: Progress) -> AsyncIterator[None]:
+async def watched(database: Database, connection: Connection, label: str, progress: Progress) -> AsyncIterator[None]:
     """While the body runs: report how far a build has come and who holds it up, from a connection of its own."""
-    watcher = asyncio.create_task(_watch(database, connection.get_server_pid(), label, progress))
+    # Asked of the server: a pooler in between gives a number of its own.
+    pid = await connection.fetchval("SELECT pg_backend_pid()")
+    watcher = asyncio.create_task(_watch(database, pid, label, progress))
     try:
         yield
     finally:

@@ -49,6 +49,7 @@ async def under_lock(
     limits: LockLimits,
     holds: list[LockHold],
     locked_inside: Sequence[str] = (),
+    note: Callable[[Connection], Awaitable[object]] | None = None,
 ) -> T:
     """Run `work` in a transaction that first locks `tables` (table name to lock mode), and commit.
 
@@ -58,6 +59,7 @@ async def under_lock(
 
     Args:
         locked_inside: tables that the work locks itself; it says when in the setting migration.locked_at.
+        note: what else belongs to the transaction; it runs before the lock, which is thus held the shorter.
 
     Raises:
         LockNotGranted: after `limits.lock_wait_limit_seconds`, naming who is in the way.
@@ -71,7 +73,13 @@ async def under_lock(
             granted: float | None = None
             async with connection.transaction():
                 await _wait_for_maintenance(connection, [*tables, *locked_inside])
+                if note is not None:
+                    await note(connection)
                 await set_limits(connection, limits)
+                if tables:
+                    # Nobody waits for the disk while we hold the lock. A crash right now takes all of it back, and the next
+                    # run does it again; what later transactions wrote to the disk cannot be there without it.
+                    await connection.execute("SET LOCAL synchronous_commit = off")
                 for table, mode in tables.items():
                     await _lock(connection, table, mode)
                     granted = granted or time.monotonic()

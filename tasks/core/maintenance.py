@@ -85,7 +85,7 @@ async def maintain(database: Database, schema: str, *, rebuild_invalid: bool, li
         done: list[MaintenanceAction] = []
         if rebuild_invalid and invalid:
             await locks.set_limits(connection, limits, locks=False)
-            async with _watched(database, connection.get_server_pid()):
+            async with _watched(database, await connection.fetchval("SELECT pg_backend_pid()")):
                 done = [await _mend(connection, index) for index in invalid]
                 # A rebuild that failed has left a half-made copy behind.
                 known = {index["index_name"] for index in invalid}

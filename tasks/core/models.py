@@ -70,12 +70,44 @@ class PlannedStatement(Model):
 
     position: int
     step: str
-    statement: str
+    statement: str  # the SQL itself; a file of ours by its path below the project; a program by its name
     lock: str  # PostgreSQL's name of the table lock, or none
     relation: str
     blocks: str  # who waits while it is held: nobody, writers, everybody
     expected_seconds: float
-    expected_bytes: int
+    expected_bytes: int  # what it adds; below zero what it sets free
+    note: str = ""  # why, how often, inside of what
+    ledger: str = ""  # how the line of migration_ledger begins that says it is done
+
+
+class Decision(Model):
+    """Something that the operator has to decide before apply."""
+
+    name: str
+    question: str
+    standing: str  # what happens as the parameters stand
+    option: str  # the parameter that says otherwise
+
+
+class WorkLeft(Model):
+    """What the application team has left to do before, or soon after, the legacy columns go."""
+
+    kind: Literal["function", "statement"]
+    where: str  # the function with its line, or the role
+    what: str
+    why: str
+
+
+class Plan(Model):
+    """What apply would do to a database, in order, and what it leaves to people."""
+
+    statements: list[PlannedStatement]
+    decisions: list[Decision] = Field(default_factory=list)
+    work_left: list[WorkLeft] = Field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        return sum(statement.expected_seconds for statement in self.statements)
 
 
 class PreflightReport(Model):
@@ -127,6 +159,19 @@ class LockHold(Model):
     attempts: int
 
 
+class DomainStatusResult(Model):
+    """The domains' own status beside a table of results: what this run found, and what was changed so far."""
+
+    table_name: str
+    column_name: str
+    agreeing: int  # domains whose status is that of their newest result
+    missing: int  # domains without a status that have a result
+    contradicting: int  # domains whose status is another one
+    waiting: int  # pending domains whose result is older: they are to be checked again
+    filled: int  # statuses that were missing, taken from the result
+    settled: int  # contradictions that were settled for the result
+
+
 class TransformResult(Model):
     """What the data transform did."""
 
@@ -136,6 +181,7 @@ class TransformResult(Model):
     batches: int
     longest_batch_ms: float
     locks: list[LockHold] = Field(default_factory=list)
+    domain_statuses: list[DomainStatusResult] = Field(default_factory=list)
 
 
 class CheckResult(Model):
@@ -272,6 +318,8 @@ class RunReport(Model):
     steps: list[StepRecord] = Field(default_factory=list)
     preflight: PreflightReport | None = None
     plan: list[PlannedStatement] = Field(default_factory=list)
+    decisions: list[Decision] = Field(default_factory=list)
+    work_left: list[WorkLeft] = Field(default_factory=list)
     backup: BackupManifest | None = None
     transform: TransformResult | None = None
     locks: list[LockHold] = Field(default_factory=list)

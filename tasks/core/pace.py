@@ -51,3 +51,8 @@ class Pacer:
             self.limits.max_transaction_age_seconds,
         )
         return "; ".join(row["reason"] for row in rows) or None
+
+
+def next_size(size: int, took_ms: float, target_ms: int, largest: int) -> int:
+    """The batch size that should take the target time, at most doubled, so that one quick batch does not mislead."""
+    return max(1, min(largest, 2 * size, int(size * 0.8 * target_ms / max(took_ms, 1.0))))

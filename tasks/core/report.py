@@ -111,6 +111,8 @@ def public(report: RunReport) -> dict[str, Any]:
             "census": [_plain(row) for row in preflight.census] if preflight else [],
         },
         "plan": [_plain(statement) for statement in report.plan],
+        "decisions": [_plain(decision) for decision in report.decisions],
+        "work_left": [_plain(work) for work in report.work_left],
         "backup": _plain(backup, include=BACKUP_KEYS) if backup else None,
         "transform": _plain(transform) if transform else None,
         "locks": {

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from tasks.core import core_migrations, errors, golang_migrate, locks, run, sql_files, state
+from tasks.core import core_migrations, domain_status, errors, golang_migrate, locks, run, sql_files, state
 from tasks.core.database import Connection, Database, connect
+from tasks.core.duplicates_online import restore_duplicates
 from tasks.core.models import LockHold, Model, State
 from tasks.core.progress import Progress
 from tasks.core.settings import RollbackParameters
@@ -13,7 +14,7 @@ from tasks.core.translation import translated
 
 
 class RollbackReport(Model):
-    """What a rollback does, or did, to the rows of campaigns."""
+    """What a rollback does, or did, to the rows of campaigns and to the statuses of domains."""
 
     state_before: State
     state_after: State
@@ -22,6 +23,8 @@ class RollbackReport(Model):
     created: int  # created since: inverse mapping
     changed_keys: list[str] = Field(default_factory=list)  # up to 20
     created_keys: list[str] = Field(default_factory=list)  # up to 20
+    statuses_restored: int = 0  # domain statuses that had been taken from results, given back
+    statuses_kept: int = 0  # changed since by others: they stay
     data_restored: bool = False
     locks: list[LockHold] = Field(default_factory=list)
 
@@ -55,6 +58,11 @@ async def roll_back(
         with translated("rollback", remedy):
             await locks.set_limits(connection, parameters.locks, locks=False)
             counted = await _count(connection, before)
+            # A golang-migrate at work is waited for before anything else; its locks are not held during index builds.
+            async with golang_migrate.locked(connection, wait_seconds=parameters.locks.lock_wait_limit_seconds):
+                await _check_version(connection, parameters)
+            statuses = await domain_status.restore(connection, parameters.locks, run_id, progress, holds)
+            holds += await restore_duplicates(database, parameters.schema_name, parameters.locks, run_id, progress)
             async with golang_migrate.locked(connection, wait_seconds=parameters.locks.lock_wait_limit_seconds):
                 current = await _check_version(connection, parameters)
                 if parameters.restore_data:
@@ -64,7 +72,15 @@ async def roll_back(
             await locks.set_limits(connection, parameters.locks, locks=False)
             await connection.execute("ANALYZE campaigns")
         after = await state.read_state(connection)
-    return counted.model_copy(update={"state_after": after, "data_restored": parameters.restore_data, "locks": holds})
+    return counted.model_copy(
+        update={
+            "state_after": after,
+            "statuses_restored": statuses.restored,
+            "statuses_kept": statuses.kept,
+            "data_restored": parameters.restore_data,
+            "locks": holds,
+        }
+    )
 
 
 async def restore_data(connection: Connection, parameters: RollbackParameters) -> None:
@@ -89,12 +105,18 @@ async def _state_to_leave(connection: Connection, database: Database, parameters
 
 
 async def _count(connection: Connection, before: State) -> RollbackReport:
+    statuses = await domain_status.count_restorable(connection)
+    counted = {"statuses_restored": statuses.restored, "statuses_kept": statuses.kept}
     if before not in {State.CONTRACTED, State.MIGRATED}:
-        campaigns = await connection.fetchval("SELECT count(*) FROM campaigns")
-        return RollbackReport(state_before=before, state_after=before, unchanged=campaigns, changed=0, created=0)
+        counted |= {
+            "unchanged": await connection.fetchval("SELECT count(*) FROM campaigns"),
+            "changed": 0,
+            "created": 0,
+        }
+        return RollbackReport(state_before=before, state_after=before, **counted)
     row = await connection.fetchrow(sql_files.query("count_rollback_rows"))
     assert row is not None
-    return RollbackReport(state_before=before, state_after=before, **dict(row))
+    return RollbackReport(state_before=before, state_after=before, **counted, **dict(row))
 
 
 async def _check_version(connection: Connection, parameters: RollbackParameters) -> tuple[int, bool] | None:

@@ -23,6 +23,7 @@ from pydantic import BaseModel
 
 from tasks.core import errors, sql_files
 from tasks.core.database import Connection, Database, connect
+from tasks.core.pooler import refuse_transaction_pooling
 from tasks.core.translation import CONNECTION_LOST, FOUND_CLOSED, translated
 
 # The server looks every 5 s whether a busy session's client is still there (client_connection_check_interval).
@@ -32,6 +33,8 @@ POLL_SECONDS = 0.1
 EXCLUSIVE, SHARED = "SELECT pg_try_advisory_lock($1)", "SELECT pg_try_advisory_lock_shared($1)"
 # What a role or a database may have set, and what would end or falsify a long run.
 SESSION_SETTINGS = {
+    "statement_timeout": "1h",
+    "lock_timeout": "10s",
     "idle_session_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "default_transaction_isolation": "read committed",
@@ -58,7 +61,9 @@ async def exclusive_run(
 
     Raises:
         AnotherRunIsActive: names the session that holds the lock, or one that a dead run has left at work.
+        TransactionPooling: a pooler in between shares sessions.
     """
+    await refuse_transaction_pooling(database)
     purpose = f"{flow_name} run lock"
     async with connect(database, schema=schema, purpose=purpose, settings=SESSION_SETTINGS) as connection:
         with translated("beginning the run", "Nothing was changed; run again."):

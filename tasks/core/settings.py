@@ -143,6 +143,11 @@ class MigrateParameters(BenchmarkParameters):
         title="Contradictions",
         description="Which side wins where filled phases contradict the legacy values.",
     )
+    domain_status: Literal["newest", "domain", "result"] = Field(
+        default="newest",
+        title="Domain status",
+        description="Which side wins where dns_validation_results or http_keyword_results contradict a domain's own status.",
+    )
     expected_version: int | None = Field(
         default=None, title="Expected version", description="golang-migrate version before 000035, if not 34."
     )
@@ -153,6 +158,11 @@ class MigrateParameters(BenchmarkParameters):
     )
     require_target: bool = Field(
         default=False, title="Require the target", description="A missed improvement target fails the run."
+    )
+    keep_duplicates: bool = Field(
+        default=False,
+        title="Keep duplicates",
+        description="Keep foreign keys and indexes of the campaign tables that say again what another one says.",
     )
     batch_ms: int = Field(
         default=100,

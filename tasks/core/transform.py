@@ -7,10 +7,10 @@ import logging
 import time
 from uuid import UUID
 
-from tasks.core import errors, locks, run, sql_files, toolkit
+from tasks.core import collisions, domain_status, errors, locks, run, sql_files, toolkit
 from tasks.core.database import Connection, Database
 from tasks.core.models import LockHold, TransformResult
-from tasks.core.pace import Pacer
+from tasks.core.pace import Pacer, next_size
 from tasks.core.progress import Progress
 from tasks.core.settings import MigrateParameters
 from tasks.core.translation import translated
@@ -45,6 +45,7 @@ async def transform(
             await connection.fetchval("SELECT migration_count_metrics()")
             campaigns, batches, longest_ms = await _fill(connection, parameters, run_id, progress)
             seconds = time.monotonic() - started
+            statuses = await domain_status.settle(connection, parameters, run_id, progress, holds)
     return TransformResult(
         campaigns=campaigns,
         seconds=round(seconds, 3),
@@ -52,6 +53,7 @@ async def transform(
         batches=batches,
         longest_batch_ms=round(longest_ms, 3),
         locks=holds,
+        domain_statuses=statuses,
     )
 
 
@@ -62,6 +64,7 @@ async def expand(connection: Connection, parameters: MigrateParameters, run_id: 
     """
     holds: list[LockHold] = []
     limits = parameters.locks
+    holds += await collisions.keep_aside(connection, limits, run_id)
     await toolkit.install(connection)
     await toolkit.add_mappings(connection, parameters)
     await connection.fetchval("SELECT migration_backup_campaigns()")
@@ -69,21 +72,29 @@ async def expand(connection: Connection, parameters: MigrateParameters, run_id: 
     async def call(functions: str, tables: dict[str, str]) -> None:
         async def work(inside: Connection) -> None:
             await inside.execute("SELECT " + functions)
+
+        async def note(inside: Connection) -> None:
             await run.note(inside, run_id, "transform", functions)
 
-        await locks.under_lock(connection, functions, tables, work, limits, holds)
+        await locks.under_lock(connection, functions, tables, work, limits, holds, note=note)
 
     done = await connection.fetchrow(sql_files.query("read_transform_progress"))
     assert done is not None
     if not done["expanded"]:
         await connection.execute("SELECT migration_find_inverse_mappings()")
+        # What the lock's holder will read is read once before: the catalog's pages and the plans are there by then.
+        await connection.execute("SELECT count(*) FROM migration_judge_phases_columns()")
+        if parameters.prefer is None:
+            await connection.execute("SELECT migration_refuse_contradictions()")
         # Together: a phases writer that found the columns without the triggers would leave rows that contradict themselves.
         await call("migration_expand_columns(), migration_install_sync()", {"campaigns": "ACCESS EXCLUSIVE"})
     await connection.execute("SELECT migration_refuse_unknown_values()")
     if parameters.prefer is None:
         await connection.execute("SELECT migration_refuse_contradictions()")
     if not done["measured"]:
+        await connection.execute("SELECT migration_mark_uncounted()")
         await call("migration_install_metrics()", {"generated_domains": "SHARE ROW EXCLUSIVE"})
+    await toolkit.hand_over(connection)
     return holds
 
 
@@ -108,7 +119,7 @@ async def _fill(
         if filled:
             done, batches, longest = done + filled, batches + 1, max(longest, took_ms)
             after, deadline = last_id, None
-            size = _next_size(size, took_ms, parameters.batch_ms)
+            size = next_size(size, took_ms, parameters.batch_ms, LARGEST_BATCH)
             progress("campaigns filled", done, total)
             continue
         # The end of a round. What is left was locked by somebody.
@@ -151,11 +162,6 @@ async def _left_over(connection: Connection) -> list[str]:
         "SELECT array(SELECT campaign_id::text FROM campaign_metrics_baseline LIMIT 20)"
     )
     return left
-
-
-def _next_size(size: int, took_ms: float, target_ms: int) -> int:
-    """The batch size that should take the target time, at most doubled, so that one quick batch does not mislead."""
-    return max(1, min(LARGEST_BATCH, 2 * size, int(size * 0.8 * target_ms / max(took_ms, 1.0))))
 
 
 async def _time_one_scan(connection: Connection) -> float:

@@ -252,10 +252,10 @@ async def test_killed_at_many_random_moments(ground: Ground, driven: Driven, see
 
 
 @pytest.mark.large
-@pytest.mark.parametrize("blow", [sigkill, terminate, "crash"], ids=str)
+@pytest.mark.parametrize("kind", ["kill", "terminate", "crash"])
 async def test_with_writers_at_work_struck_in_every_step(
-    private_server: PostgresServer, driven: Driven, blow: Blow | str
+    private_server: PostgresServer, driven: Driven, kind: str
 ) -> None:
     ground = await Ground.prepare(private_server.database(), driven)
-    hit = crash_of(private_server) if isinstance(blow, str) else blow
-    await _strike_among_writers(ground, driven, UP, hit)
+    blows = {"kill": sigkill, "terminate": terminate, "crash": crash_of(private_server)}
+    await _strike_among_writers(ground, driven, UP, blows[kind])

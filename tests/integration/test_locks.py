@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
@@ -22,10 +23,20 @@ from tasks.core.server import PostgresServer
 from tasks.core.settings import LockLimits, MigrateParameters, RollbackParameters
 from tests.kill.waiting import until_logged, until_true
 
-LIMITS = LockLimits(lock_timeout_ms=100, lock_wait_limit_seconds=2.0)
+LIMITS = LockLimits(lock_timeout_ms=100, lock_wait_limit_seconds=1.0)
 PARAMETERS = MigrateParameters(mode="apply", locks=LIMITS)
-# Beyond the lock timeout: what a statement itself and a busy machine take.
-SLACK_SECONDS = 0.15
+# Beyond the lock timeout: what a busy machine takes to give a lock back.
+SLACK_SECONDS = 0.1
+WRITE = (
+    "UPDATE campaigns SET successful_items = successful_items WHERE id = (SELECT max(id::text)::uuid FROM campaigns)"
+)
+WAITS_FOR_US = """
+    SELECT coalesce(max(extract(EPOCH FROM clock_timestamp() - l.waitstart)), 0)::float8
+    FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
+    WHERE NOT l.granted AND a.datname = current_database() AND a.application_name = 'writer' AND EXISTS (
+        SELECT FROM pg_stat_activity AS ours
+        WHERE ours.pid = ANY (pg_blocking_pids(a.pid)) AND ours.application_name LIKE 'campaign-phases-migration %')
+"""
 LONG = "UPDATE campaigns SET metadata = metadata WHERE id = (SELECT id FROM campaigns LIMIT 1)"
 
 
@@ -59,26 +70,44 @@ async def long_transaction(database: Database, statement: str = LONG) -> AsyncIt
             await transaction.rollback()
 
 
+@dataclass
+class Watched:
+    """What writers went through.
+
+    Attributes:
+        writes: how many statements they were done with.
+        longest_wait: for a lock, with a session of a run in the way (s), as the server sees it.
+    """
+
+    writes: int = 0
+    longest_wait: float = 0.0
+
+
 @asynccontextmanager
-async def writers(database: Database, statement: str, sessions: int = 3) -> AsyncIterator[list[float]]:
-    """Sessions that write as fast as they can; the list gets how long each statement took (s)."""
-    took: list[float] = []
+async def writers(database: Database, sessions: int = 3) -> AsyncIterator[Watched]:
+    """Sessions that write to campaigns as fast as they can, and one that looks whether they wait for us."""
+    seen = Watched()
 
     async def write() -> None:
-        async with connect(database, settings={"synchronous_commit": "off"}) as connection:
+        async with connect(database, settings={"application_name": "writer"}) as connection:
             while True:
-                began = time.monotonic()
                 try:
-                    await connection.execute(statement)
+                    await connection.execute(WRITE)
                 except asyncpg.UndefinedColumnError:
                     return
-                took.append(time.monotonic() - began)
+                seen.writes += 1
                 await asyncio.sleep(0.005)
 
-    tasks = [asyncio.create_task(write()) for _ in range(sessions)]
+    async def watch() -> None:
+        async with connect(database, settings={"application_name": "watch"}) as connection:
+            while True:
+                seen.longest_wait = max(seen.longest_wait, await connection.fetchval(WAITS_FOR_US))
+                await asyncio.sleep(0.005)
+
+    tasks = [asyncio.create_task(work()) for work in [watch, *[write] * sessions]]
     await asyncio.sleep(0.2)
     try:
-        yield took
+        yield seen
     finally:
         for task in tasks:
             task.cancel()
@@ -95,11 +124,11 @@ async def test_giving_up_names_the_session_its_query_and_its_age_and_leaves_noth
         began = time.monotonic()
         with pytest.raises(errors.LockNotGranted) as refused:
             await do_transform(legacy_database)
-        assert 2.0 <= time.monotonic() - began < 12
+        assert 1.0 <= time.monotonic() - began < 10
         said = str(refused.value)
         assert f"session {blocker.get_server_pid()} of postgres (batch job, idle in transaction" in said
         assert LONG in said
-        assert float(re.findall(r"transaction open for ([\d.]+) s", said)[0]) > 2
+        assert float(re.findall(r"transaction open for ([\d.]+) s", said)[0]) > 1
         assert refused.value.fields["attempts"] > 2
         assert await schema_of(legacy_database) == before
         async with connect(legacy_database) as connection:
@@ -132,15 +161,13 @@ async def test_writers_queue_behind_us_no_longer_than_the_lock_timeout(legacy_da
     if work == "contract":
         await do_transform(legacy_database)
     go: Callable[..., Any] = do_transform if work == "transform" else do_contract
-    statement = "UPDATE campaigns SET successful_items = successful_items WHERE id = (SELECT max(id::text)::uuid FROM campaigns)"
     async with long_transaction(legacy_database, "LOCK TABLE campaigns IN ROW EXCLUSIVE MODE"):
-        async with writers(legacy_database, statement) as took:
+        async with writers(legacy_database) as seen:
             with pytest.raises(errors.LockNotGranted):
                 await go(legacy_database)
-    assert len(took) > 50
-    queued = [seconds for seconds in took if seconds > 0.07]
-    assert queued, "nobody queued behind us: the test proves nothing"
-    assert max(took) < LIMITS.lock_timeout_ms / 1000 + SLACK_SECONDS
+    assert seen.writes > 50
+    assert seen.longest_wait > 0, "nobody queued behind us: the test proves nothing"
+    assert seen.longest_wait < LIMITS.lock_timeout_ms / 1000 + SLACK_SECONDS
 
 
 async def test_our_attempts_come_at_irregular_times_and_less_and_less_often(
@@ -200,10 +227,11 @@ async def test_the_contract_gives_up_on_a_long_transaction_and_both_models_stay_
     async with connect(legacy_database) as connection:
         assert await state.read_state(connection) is State.DUAL
         await connection.execute("SELECT migration_add_checks(), migration_validate_checks()")
-    # Further on: the checks are there, so that 000035 itself is what waits.
+    # Further on: the checks are there, so that 000035 itself is what waits. (Dropping an index waits for readers, too.)
+    keeping = PARAMETERS.model_copy(update={"keep_duplicates": True})
     async with long_transaction(legacy_database, "SELECT FROM campaigns LIMIT 1") as blocker:
         with pytest.raises(errors.LockNotGranted, match=f"session {blocker.get_server_pid()} ") as refused:
-            await do_contract(legacy_database)
+            await do_contract(legacy_database, keeping)
         assert refused.value.fields["statement"] == "000035 up"
     async with connect(legacy_database) as connection:
         assert await state.read_state(connection) is State.DUAL
@@ -263,32 +291,30 @@ async def expand_only(database: Database) -> None:
 
 async def test_maintenance_is_waited_for_without_a_writer_noticing(legacy_database: Database) -> None:
     """A manual VACUUM or a concurrent index build does not go away for us, and whoever writes does not queue behind it."""
-    statement = "UPDATE campaigns SET successful_items = successful_items WHERE id = (SELECT max(id::text)::uuid FROM campaigns)"
     patient = MigrateParameters(mode="apply")
-    async with writers(legacy_database, statement) as took:
+    async with writers(legacy_database) as seen:
         async with long_transaction(legacy_database, "LOCK TABLE campaigns IN SHARE UPDATE EXCLUSIVE MODE"):
             going = asyncio.create_task(do_transform(legacy_database, patient))
             await asyncio.sleep(3)
             assert not going.done()
-        waited = list(took)
+            assert seen.writes > 50
+            assert seen.longest_wait == 0
         await going
-    assert max(waited) < 0.07
 
 
 async def test_an_autovacuum_gives_way(private_server: PostgresServer) -> None:
     """It does so only for a lock that has waited for deadlock_timeout, longer than writers may be kept waiting."""
+    async with connect(private_server.database()) as connection:
+        await connection.execute("ALTER SYSTEM SET autovacuum_naptime = '1s'")
+        await connection.execute("ALTER SYSTEM SET autovacuum_vacuum_cost_delay = '100ms'")
+        await connection.execute("ALTER SYSTEM SET autovacuum_vacuum_cost_limit = 1")
+    await asyncio.to_thread(private_server.restart)
     database = await create_database(private_server.database(), "vacuumed")
     await build_sample_database(database, campaigns=60, domains=6_000)
     async with connect(database) as connection:
-        for setting in (
-            "autovacuum_naptime = '1s'",
-            "autovacuum_vacuum_cost_delay = '100ms'",
-            "autovacuum_vacuum_cost_limit = 1",
-        ):
-            await connection.execute(f"ALTER SYSTEM SET {setting}")
-        await connection.execute("ALTER TABLE generated_domains SET (autovacuum_vacuum_threshold = 0,"
-                                 " autovacuum_vacuum_scale_factor = 0)")  # fmt: skip
-        await connection.execute("SELECT pg_reload_conf()")
+        await connection.execute(
+            "ALTER TABLE generated_domains SET (autovacuum_vacuum_threshold = 0, autovacuum_vacuum_scale_factor = 0)"
+        )
         await connection.execute("UPDATE generated_domains SET http_title = 'dead rows'")
     at_work = "SELECT count(*) FROM pg_stat_progress_vacuum WHERE relid = 'generated_domains'::regclass"
     await until_true(database, at_work)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.core import sql_files
+from tasks.core import sql_files, toolkit
 from tasks.core.database import Connection, Database, connect
 
 RECOUNT = """
@@ -197,7 +197,7 @@ def test_random_writes_interleaved_with_the_transform_stay_exact(
 async def _interleave(database: Database, writes: list[tuple[str, int, int, str | None, int]], cut: int) -> None:
     blocks = sql_files.blocks(sql_files.script("migrate-campaign-data"))
     steps = [
-        "".join(blocks[name] for name in ("guard", "mappings", "keep_row", "toolkit")),
+        "".join(blocks[name] for name in toolkit.BLOCKS),
         "SELECT migration_backup_campaigns(); SELECT migration_find_inverse_mappings()",
         "SELECT migration_expand_columns(), migration_install_sync()",
         "SELECT migration_install_metrics()",

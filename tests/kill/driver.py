@@ -23,7 +23,7 @@ from typing import Any
 
 import asyncpg
 
-from tasks.core import core_migrations, rollback, run, sql_files, transform
+from tasks.core import core_migrations, domain_status, rollback, run, sql_files, transform
 from tasks.core.database import Database
 from tasks.core.progress import unheard
 from tasks.core.settings import MigrateParameters, RollbackParameters
@@ -96,6 +96,7 @@ async def work(order: dict[str, Any]) -> None:
     run_id = str(uuid.uuid4())
     if order["work"] == "migrate":
         transform.FIRST_BATCH = transform.LARGEST_BATCH = SMALL_BATCH
+        domain_status.FIRST_BATCH = domain_status.LARGEST_BATCH = SMALL_BATCH
         parameters = MigrateParameters(mode="apply", **order["options"])
         async with run.exclusive_run(database, parameters.schema_name, parameters, run_id, "killed"):
             await transform.transform(database, parameters, run_id, unheard)

@@ -115,13 +115,15 @@ class Ground:
         undisturbed = await ground.copy()
         ground.legacy = await picture_of_application(undisturbed)
         await driven.begin(undisturbed, "migrate")
-        assert "done" in await driven.ended()
+        ended = await driven.ended()
+        assert "done" in ended, ended
         ground.points["migrate"] = len(driven.points)
         ground.expected = await picture(undisturbed)
         async with connect(undisturbed) as connection:
             await assert_sound(connection)
         await driven.begin(undisturbed, "rollback")
-        assert "done" in await driven.ended()
+        ended = await driven.ended()
+        assert "done" in ended, ended
         ground.points["rollback"] = len(driven.points)
         assert differences(ground.legacy, await picture_of_application(undisturbed)) == []
         return ground
@@ -155,9 +157,9 @@ async def strike(
 ) -> dict[str, Any]:
     """Let a child work up to a point, hit it there, and see that what it left makes sense. Returns how it ended."""
     await driven.begin(database, work, stop_at=point, during=during)
-    event = await driven.until("point", "exit")
-    if "exit" in event:
-        return event
+    event = await driven.until("point", "done", "error")
+    if "point" not in event:
+        return await driven.ended()
     await blow(driven, database)
     ended = await driven.ended()
     await assert_version_tells_the_truth(database)

@@ -12,7 +12,7 @@ import asyncpg
 
 from tasks.core import errors
 from tasks.core.database import Connection, Database, connect
-from tasks.core.translation import CONNECTION_LOST
+from tasks.core.translation import CONNECTION_LOST, FOUND_CLOSED
 
 INSERT = """
     INSERT INTO generated_domains (id, domain_generation_campaign_id, domain_name, dns_status, lead_score)
@@ -78,9 +78,9 @@ class Writers:
         chance = random.Random(number)
         while not self._over:
             try:
-                async with connect(self.database) as connection:
+                async with connect(self.database, settings={"application_name": "writer"}) as connection:
                     await self._go_on(connection, number, chance)
-            except (errors.ServerUnreachable, *CONNECTION_LOST, asyncpg.InterfaceError):
+            except (errors.ServerUnreachable, *CONNECTION_LOST, *FOUND_CLOSED):
                 await asyncio.sleep(PAUSE_SECONDS)
 
     async def _go_on(self, connection: Connection, number: int, chance: random.Random) -> None:
@@ -105,7 +105,7 @@ class Writers:
                     self.campaigns.add(names[0])
             except asyncpg.UndefinedColumnError:
                 model = "phases" if model == "legacy" else "legacy"
-            except (*CONNECTION_LOST, asyncpg.InterfaceError):
+            except (*CONNECTION_LOST, *FOUND_CLOSED):
                 self.unsure |= set(names)
                 raise
             except asyncpg.PostgresError as error:

@@ -12,6 +12,12 @@ def read_orders() -> str:
     return sys.stdin.readline()
 
 
+def say_ready() -> None:
+    """Tell the parent that the work begins."""
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+
+
 def stop_signal() -> asyncio.Event:
     """An event of the running loop, set at the next line of standard input or at its end: then the parent is gone."""
     stopped = asyncio.Event()

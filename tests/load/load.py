@@ -32,7 +32,7 @@ class LoadOptions:
     seed: int
     pause_ms: float
     hold_ms: float
-    truncates: bool
+    truncate_every: float
 
 
 @dataclass
@@ -91,7 +91,14 @@ async def load(database: Database, options: LoadOptions, directory: Path) -> Asy
             )
             await _launch(running, "tests.load.writer", f"writer {index}", orders)
         output = str(directory / "monitor.json")
-        await _launch(running, "tests.load.monitor", "monitor", MonitorOrders(reach=reach, seed=options.seed, output=output))
+        await _launch(
+            running, "tests.load.monitor", "monitor", MonitorOrders(reach=reach, seed=options.seed, output=output)
+        )
+        for _, child in running.children:
+            assert child.stdout is not None
+            if not await child.stdout.readline():  # it has ended, or is about to
+                await child.wait()
+        await running.check()
         yield running
         await _stop(running)
         for index in range(options.writers):
@@ -108,7 +115,7 @@ async def load(database: Database, options: LoadOptions, directory: Path) -> Asy
 async def _launch(running: Load, module: str, name: str, orders: BaseModel) -> None:
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", module, cwd=ROOT,
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert child.stdin is not None
     child.stdin.write(orders.model_dump_json().encode() + b"\n")
@@ -134,7 +141,9 @@ async def _stop(running: Load) -> None:
     await asyncio.gather(*(end(name, child) for name, child in running.children))
 
 
-async def windows(running: Load, lengths: tuple[float, float, float], body: Callable[[], Awaitable[None]] | None) -> float:
+async def windows(
+    running: Load, lengths: tuple[float, float, float], body: Callable[[], Awaitable[None]] | None
+) -> float:
     """Warm up, then the three windows: before, during (the body, or as long as it took elsewhere), after.
 
     Args:

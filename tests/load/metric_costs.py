@@ -248,7 +248,12 @@ async def main(options: argparse.Namespace) -> None:
             await migrate(database)
             copy = await copy_without_triggers(server.database(), database, "costs_without")
             costs = await measure(
-                copy, database, bulk_rounds=options.rounds, bulk_rows=10_000, spread=200, single_rounds=100 * options.rounds
+                copy,
+                database,
+                bulk_rounds=options.rounds,
+                bulk_rows=10_000,
+                spread=200,
+                single_rounds=100 * options.rounds,
             )
     show(Console(), costs)
 

@@ -47,7 +47,7 @@ class WriterOrders(BaseModel):
         index: 0 to writers - 1; even ones know the legacy model, odd ones phases, once its columns are there.
         pause_ms: mean pause between two transactions, exponentially distributed.
         hold_ms: how long the transactions that dawdle stay open.
-        truncates: whether now and then generated_domains is emptied.
+        truncate_every: mean seconds between two TRUNCATEs of generated_domains; 0 for none.
         output: where the result goes.
     """
 
@@ -59,7 +59,7 @@ class WriterOrders(BaseModel):
     seed: int
     pause_ms: float
     hold_ms: float
-    truncates: bool
+    truncate_every: float
     output: str
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -13,7 +14,7 @@ from uuid import UUID
 import asyncpg
 
 from tasks.core.database import APPLICATION_NAME, Connection, connect
-from tests.load import child
+from tests.load import child, statements
 from tests.load.models import Check, MonitorOrders, MonitorResult, Wait
 
 LOOK_EVERY_SECONDS = 0.005
@@ -54,6 +55,7 @@ FROM (
     SELECT c.current_phase IS NOT NULL AS filled,
         c.current_phase IS NOT NULL AND c.campaign_type NOT IN ('comprehensive', 'automated')
             AND migration_map_current_phase(c.campaign_type) IS DISTINCT FROM c.current_phase
+            AND migration_map_campaign_type(c.current_phase) IS DISTINCT FROM c.campaign_type
         OR c.phase_status IS NOT NULL AND migration_map_phase_status(c.status) IS DISTINCT FROM c.phase_status
             AS contradicts,
         b.campaign_id IS NULL AND EXISTS (
@@ -134,7 +136,7 @@ async def check_agreement(connection: Connection, seed: int, stopped: asyncio.Ev
 
 async def _favourites(connection: Connection, seed: int, small: set[UUID]) -> list[UUID]:
     """Those that the writers meet in most often, by the draw that they all make."""
-    campaigns = [row[0] for row in await connection.fetch("SELECT id FROM campaigns ORDER BY id")]
+    campaigns = [row[0] for row in await connection.fetch(statements.LIST_CAMPAIGNS)]
     Random(seed).shuffle(campaigns)
     return [campaign for campaign in campaigns[:FAVOURITES] if campaign in small]
 
@@ -163,10 +165,11 @@ async def main() -> None:
     async with connect(database) as watching, connect(database) as checking:
         for connection in (watching, checking):
             await connection.execute("SET application_name = 'load monitor'")
+        child.say_ready()
         (waits, looks), checks = await asyncio.gather(
             watch_waits(watching, stopped), check_agreement(checking, orders.seed, stopped)
         )
-    gaps = [later - sooner for sooner, later in zip(looks, looks[1:], strict=False)] or [0.0]
+    gaps = [later - sooner for sooner, later in pairwise(looks)] or [0.0]
     result = MonitorResult(
         waits=waits, checks=checks, looks=len(looks), longest_gap=max(gaps), typical_gap=median(gaps)
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import re
 import sys
 import tempfile
 import time
@@ -29,7 +30,7 @@ from tasks.core.server import start_server
 from tasks.core.settings import MigrateParameters
 from tests.load import results, table
 from tests.load.load import Load, LoadOptions, load, windows
-from tests.load.recount import recount
+from tests.load.recount import Recount, recount
 
 WARM_UP_SECONDS = 2.0
 # Both copies start from written-out pages and marked rows, whichever runs first.
@@ -47,10 +48,16 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--pause-ms", type=float, default=20.0, help="mean pause of a writer between transactions")
     parser.add_argument("--hold-ms", type=float, default=200.0, help="how long dawdling transactions stay open")
     parser.add_argument("--seed", type=int, default=7, help="seed of the sample and of the writers")
-    parser.add_argument("--truncates", action="store_true", help="writers also TRUNCATE now and then")
+    parser.add_argument(
+        "--truncate-every",
+        type=float,
+        default=0.0,
+        help="mean seconds between two TRUNCATEs of generated_domains; 0: none",
+    )
     parser.add_argument("--no-control", action="store_true", help="skip the same load without a migration")
     parser.add_argument("--postgres-bin", type=Path, help="bin directory of a PostgreSQL, instead of the embedded one")
     parser.add_argument("--database-url", help="server to make the sample databases on, instead of starting one")
+    parser.add_argument("--verbose", action="store_true", help="also show what the migration logs")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     return parser.parse_args(arguments)
 
@@ -69,7 +76,7 @@ async def main(options: argparse.Namespace, console: Console) -> int:
     table.show(console, report)
     if options.json is not None:
         options.json.write_text(report.model_dump_json(indent=2))
-    return 1 if report.broken else 0
+    return 1 if report.broken or report.slow else 0
 
 
 async def measure(
@@ -82,7 +89,7 @@ async def measure(
     """
     mark = uuid.uuid4().hex[:8]
     names = [f"load_{mark}", f"load_control_{mark}"]
-    how = LoadOptions(options.writers, options.seed, options.pause_ms, options.hold_ms, options.truncates)
+    how = LoadOptions(options.writers, options.seed, options.pause_ms, options.hold_ms, options.truncate_every)
     lengths = (options.seconds_before, 0.0, options.seconds_after)
     try:
         console.print(f"Building {options.domains:,} domains in {options.campaigns:,} campaigns ...")
@@ -92,7 +99,7 @@ async def measure(
             await create_database(server, names[1], template=names[0])
         migration = Migration(database, console)
         migrated = await under_load(database, how, directory, lengths, migration)
-        counted = await recount(database, migrated.writers, truncated=options.truncates)
+        counted = await recount(database, migrated.writers, truncated=options.truncate_every > 0)
         control = None
         if not options.no_control:
             during = migrated.marks["after"] - migrated.marks["during"]
@@ -116,7 +123,7 @@ class Migration:
         self.locks: list[LockHold] = []
 
     def _progress(self, what: str, _done: float, _total: float | None) -> None:
-        step = what.split(",")[0]
+        step = re.split(r"[,:]| \d+ of ", what)[0]
         if not self.steps or self.steps[-1][0] != step:
             self.steps.append((step, time.monotonic()))
             self._console.print(f"  {step}")
@@ -156,7 +163,7 @@ async def compute(
     migrated: Load,
     control: Load | None,
     migration: Migration,
-    counted: results.Recount,
+    counted: Recount,
 ) -> results.LoadReport:
     """The report of a run that came to its end."""
     monitor, transformed = migrated.monitor, migration.transformed
@@ -176,7 +183,7 @@ async def compute(
         server_version=version.split()[0],
         domains=options.domains,
         writers=options.writers,
-        truncates=options.truncates,
+        truncate_every=options.truncate_every,
         control=results.by_window(control) if control is not None else {},
         migrated=results.by_window(migrated),
         phases=results.by_phase(migrated, migration.steps),
@@ -193,11 +200,12 @@ async def compute(
         recount=counted,
         checks=checks,
         check_examples=[example for check in monitor.checks for example in check.examples][:10],
-        broken=results.find_broken(errors, longest, counted, checks, migration.locks),
+        broken=results.find_broken(errors, counted, checks),
+        slow=results.find_slow(longest, migration.locks, transformed, options.domains),
     )
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("tasks.core.locks").setLevel(logging.INFO)
-    sys.exit(asyncio.run(main(parse(sys.argv[1:]), Console())))
+    given = parse(sys.argv[1:])
+    logging.basicConfig(level=logging.INFO if given.verbose else logging.WARNING, format="%(message)s")
+    sys.exit(asyncio.run(main(given, Console())))

@@ -8,7 +8,8 @@ COLUMNS = "domain_generation_campaign_id, domain_name, offset_index, dns_status,
 OWN = "UNNEST($1::uuid[], $2::text[]) AS own (campaign_id, name)"
 IS_OWN = "d.domain_generation_campaign_id = own.campaign_id AND d.domain_name = own.name"
 
-LIST_CAMPAIGNS = "SELECT id, user_id FROM campaigns ORDER BY id"
+# Those of the writers' own belong to the writer that made them.
+LIST_CAMPAIGNS = "SELECT id, user_id FROM campaigns WHERE name NOT LIKE 'load %' ORDER BY id"
 INSERT_ONE = f"INSERT INTO generated_domains ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6)"
 INSERT_MANY = f"""
 INSERT INTO generated_domains ({COLUMNS})

@@ -13,11 +13,12 @@ def show(console: Console, report: LoadReport) -> None:
     console.print(Group(_windows(report), _phases(report), _locks(report)))
     for line in _facts(report):
         console.print(line, highlight=False)
-    if report.broken:
-        console.print("[bold red]Broken promises:[/]")
-        for promise in report.broken:
+    for title, promises in (("Broken promises:", report.broken), ("Too slow:", report.slow)):
+        if promises:
+            console.print(f"[bold red]{title}[/]")
+        for promise in promises:
             console.print(f"  [red]{promise}[/]", highlight=False)
-    else:
+    if not report.broken and not report.slow:
         console.print("[bold green]Every promise held.[/]")
 
 
@@ -68,22 +69,24 @@ def _facts(report: LoadReport) -> list[str]:
     transform, found, checks = report.transform, report.recount, report.checks
     ratio = f"{transform.seconds / transform.scan_seconds:.2f}" if transform.scan_seconds else "-"
     lines = [
-        f"Longest wait for the migration: {report.longest_wait_ms:.0f} ms ({len(report.waits)} waits,"
-        f" looked at every {report.typical_gap_ms:.0f} ms, {report.longest_gap_ms:.0f} ms at worst)",
+        f"Longest wait for the migration: {report.longest_wait_ms:.0f} ms, {len(report.waits)} waits in all",
+        f"  (looked at every {report.typical_gap_ms:.0f} ms, {report.longest_gap_ms:.0f} ms at worst)",
         f"Longest lock held: {report.longest_hold_ms:.1f} ms",
-        f"Transform: {transform.seconds:.2f} s, {ratio} times one scan of generated_domains"
-        f" ({transform.scan_seconds:.2f} s), {transform.batches} batches, the longest {transform.longest_batch_ms:.0f} ms",
+        f"Transform: {transform.seconds:.2f} s, {ratio} times one scan of {transform.scan_seconds:.2f} s",
+        f"  ({transform.batches} batches, the longest {transform.longest_batch_ms:.0f} ms)",
         f"Errors, control: {_counts(report.control_errors)}",
         f"Errors: {_counts(report.errors)}",
-        f"Looks at agreement: {checks['looks']}, {checks['dual']} of them with both models live:"
-        f" {checks['contradicting']} contradicting, {checks['progress_off']} of wrong progress,"
-        f" {checks['legacy_off']} of wrong kept values; {checks['counted']} campaigns counted: {checks['miscounted']} wrong",
+        f"Looks at agreement: {checks['looks']}, {checks['dual']} of them with both models live",
+        f"  {checks['contradicting']} contradicting, {checks['progress_off']} of wrong progress",
+        f"  {checks['legacy_off']} of wrong kept values; {checks['counted']} campaigns counted, {checks['miscounted']} wrong",
         f"Recount of {found.campaigns:,} campaigns: {found.wrong_metrics} differ, {found.left_over} left over",
     ]
     if found.lost is None:
         lines.append("Rows of the writers: not compared, they were emptied by TRUNCATE")
     else:
-        lines.append(f"{found.rows:,} rows of the writers: {found.lost} lost, {found.extra} extra, {found.different} different")
+        lines.append(
+            f"{found.rows:,} rows of the writers: {found.lost} lost, {found.extra} extra, {found.different} different"
+        )
     return lines
 
 

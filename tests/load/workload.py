@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
+from typing import Literal
 from uuid import UUID
 
 import asyncpg
@@ -22,6 +24,8 @@ FIRST_OFFSET = 1_000_000_000
 SAMPLE_OFFSETS = 200
 UNDEFINED_COLUMN = "42703"
 
+# Its id and its user's.
+Campaign = tuple[UUID, UUID | None]
 Work = Callable[["Pending"], Awaitable[None]]
 Pending = dict[str, OwnRow | None]
 
@@ -34,14 +38,14 @@ class Kind:
     work: Work
     group: str = DOMAINS
     single: bool = False
-    isolation: str | None = None
+    isolation: Literal["repeatable_read"] | None = None
     dawdles: bool = False
 
 
 class Workload:
     """The transactions of one writer."""
 
-    def __init__(self, connection: Connection, orders: WriterOrders, campaigns: list[tuple[UUID, UUID]]) -> None:
+    def __init__(self, connection: Connection, orders: WriterOrders, campaigns: list[Campaign]) -> None:
         self.rows = OwnRows()
         self.attempts: list[Attempt] = []
         self.error_texts: dict[str, str] = {}
@@ -60,7 +64,7 @@ class Workload:
         self._kinds = self._describe_kinds()
 
     def _describe_kinds(self) -> dict[str, Kind]:
-        kinds = {
+        return {
             "insert": Kind(22, self._insert, single=True),
             "insert many": Kind(8, self._insert_many, single=True),
             "copy": Kind(4, self._copy, single=True),
@@ -82,25 +86,26 @@ class Workload:
             "create campaign": Kind(1.5, self._create_campaign, CAMPAIGNS),
             "delete campaign": Kind(0.5, self._delete_campaign, CAMPAIGNS, single=True),
         }
-        if self._orders.truncates:
-            kinds["truncate"] = Kind(0.02, self._truncate, TRUNCATING, single=True)
-        return kinds
 
     async def run(self, stopped: asyncio.Event) -> None:
         """Transactions until told to stop."""
         names = list(self._kinds)
         weights = [kind.weight for kind in self._kinds.values()]
+        truncates_at = time.monotonic() + self._draw_truncate_pause()
         while not stopped.is_set():
+            if time.monotonic() > truncates_at:
+                await self._attempt("truncate", Kind(0, self._truncate, TRUNCATING, single=True))
+                truncates_at = time.monotonic() + self._draw_truncate_pause()
             (name,) = self._random.choices(names, weights)
             await self._attempt(name, self._kinds[name])
             if self._orders.pause_ms > 0:
                 await asyncio.sleep(self._random.expovariate(1000 / self._orders.pause_ms))
 
     async def _attempt(self, name: str, kind: Kind) -> None:
-        if kind.group == CAMPAIGNS and self._wants_phases and self._application is sql.Legacy:
-            # As an application that is being rolled out: the new release comes up once its columns are there.
-            if await self._connection.fetchval(sql.KNOWS_PHASES):
-                self._application = sql.Phases
+        waits_for_phases = self._wants_phases and self._application is sql.Legacy
+        # As an application that is being rolled out: the new release comes up once its columns are there.
+        if kind.group == CAMPAIGNS and waits_for_phases and await self._connection.fetchval(sql.KNOWS_PHASES):
+            self._application = sql.Phases
         pending: Pending = {}
         self._after_commit.clear()
         sqlstate = ""
@@ -109,7 +114,7 @@ class Workload:
             if kind.single:
                 await kind.work(pending)
             else:
-                async with self._connection.transaction(isolation=kind.isolation):  # type: ignore[arg-type] - a literal
+                async with self._connection.transaction(isolation=kind.isolation):
                     await kind.work(pending)
                     if kind.dawdles:
                         await asyncio.sleep(self._orders.hold_ms / 1000 * self._random.uniform(0.5, 1.5))
@@ -118,7 +123,9 @@ class Workload:
                 step()
         except asyncpg.PostgresError as error:
             sqlstate = error.sqlstate or "?"
-            words = " ".join(filter(None, (str(error), getattr(error, "detail", None), getattr(error, "context", None))))
+            words = " ".join(
+                filter(None, (str(error), getattr(error, "detail", None), getattr(error, "context", None)))
+            )
             self.error_texts.setdefault(f"{sqlstate} {name}", words[:1000])
             if sqlstate == UNDEFINED_COLUMN:
                 self._application = sql.Phases
@@ -126,6 +133,11 @@ class Workload:
         self.attempts.append(Attempt(began, seconds, name, kind.group, kind.dawdles, sqlstate))
 
     # Draws.
+
+    def _draw_truncate_pause(self) -> float:
+        if not self._orders.truncate_every:
+            return math.inf
+        return self._random.expovariate(1 / (self._orders.truncate_every * self._orders.writers))
 
     def _campaign(self) -> UUID:
         """A campaign, some far more often than others."""
@@ -139,7 +151,9 @@ class Workload:
 
     def _revised(self, row: OwnRow) -> OwnRow:
         score = self._random.choice((None, 0, self._random.randint(1, 100)))
-        return OwnRow(row.name, row.campaign_id, self._random.choice(CHECK_VALUES), self._random.choice(CHECK_VALUES), score)
+        return OwnRow(
+            row.name, row.campaign_id, self._random.choice(CHECK_VALUES), self._random.choice(CHECK_VALUES), score
+        )
 
     def _columns(self, rows: list[OwnRow]) -> list[list[object]]:
         """The rows as arrays, one per column."""
@@ -197,7 +211,9 @@ class Workload:
             pending.update({row.name: row._replace(campaign_id=target) for row in rows})
 
     async def _upsert(self, pending: Pending) -> None:
-        rows = [self._revised(row) for row in self._drawn(pending, 10)] + [self._row(self._campaign()) for _ in range(5)]
+        rows = [self._revised(row) for row in self._drawn(pending, 10)] + [
+            self._row(self._campaign()) for _ in range(5)
+        ]
         self._random.shuffle(rows)
         await self._connection.execute(sql.UPSERT, *self._columns(rows))
         pending.update({row.name: row for row in rows})
@@ -208,7 +224,15 @@ class Workload:
             pending.update({row.name: None for row in rows})
 
     async def _several(self, pending: Pending) -> None:
-        works = (self._insert, self._insert_many, self._update, self._update_sample, self._move, self._upsert, self._delete)
+        works = (
+            self._insert,
+            self._insert_many,
+            self._update,
+            self._update_sample,
+            self._move,
+            self._upsert,
+            self._delete,
+        )
         for work in self._random.choices(works, k=self._random.randint(2, 5)):
             await work(pending)
 

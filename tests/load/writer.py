@@ -19,6 +19,7 @@ async def main() -> None:
         await connection.execute("SELECT set_config('application_name', $1, false)", f"load writer {orders.index}")
         campaigns = [(row["id"], row["user_id"]) for row in await connection.fetch(statements.LIST_CAMPAIGNS)]
         workload = Workload(connection, orders, campaigns)
+        child.say_ready()
         await workload.run(stopped)
     result = WriterResult(attempts=workload.attempts, rows=workload.rows.all(), error_texts=workload.error_texts)
     Path(orders.output).write_text(result.model_dump_json())

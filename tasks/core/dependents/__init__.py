@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from tasks.core.dependents.find import find_dependents
 from tasks.core.dependents.model import Dependent
-from tasks.core.dependents.move import move_dependents
+from tasks.core.dependents.move import Swap, compose_swap, move_dependents
 
-__all__ = ["Dependent", "find_dependents", "move_dependents"]
+__all__ = ["Dependent", "Swap", "compose_swap", "find_dependents", "move_dependents"]

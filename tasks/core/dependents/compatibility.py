@@ -11,6 +11,7 @@ from tasks.core import sql_files
 from tasks.core.database import Connection
 
 VIEW = "campaigns_with_legacy_columns"
+REMARK = f"COMMENT ON VIEW {VIEW} IS 'phases migration: campaigns with the legacy columns, computed from the phases'"
 PHASES_COLUMNS = (
     "current_phase",
     "phase_status",
@@ -46,12 +47,15 @@ async def compose(connection: Connection, schema: str, campaigns: int) -> Compat
 
 
 async def _added_columns(connection: Connection) -> list[str]:
-    """Phases columns that the migration added: an object that read campaigns before never saw them."""
+    """Columns of the migration's own: an object that read campaigns before never saw them."""
     if not await connection.fetchval(
         "SELECT to_regclass(format('%I.migration_saved_objects', current_schema())) IS NOT NULL"
     ):
         return []
-    rows = await connection.fetch("SELECT identity FROM migration_saved_objects WHERE kind = 'added column'")
+    rows = await connection.fetch(
+        "SELECT identity FROM migration_saved_objects WHERE kind = 'added column'"
+        " UNION ALL SELECT identity || '_before_000035' FROM migration_saved_objects WHERE kind = 'phases column'"
+    )
     return [row["identity"] for row in rows]
 
 

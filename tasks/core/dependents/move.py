@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import asyncpg
 import postgast
 from postgast import pg_query_pb2 as nodes
 
 from tasks.core import errors, locks, run, sql_files
 from tasks.core.database import Connection, Database
-from tasks.core.dependents.compatibility import VIEW, compose, plain_names
+from tasks.core.dependents.compatibility import REMARK, VIEW, compose, plain_names
 from tasks.core.dependents.find import find_dependents
 from tasks.core.dependents.model import Dependent
 from tasks.core.models import LockHold
@@ -67,9 +69,7 @@ async def _create_view(connection: Connection, schema: str, campaigns: int, run_
         drop = await connection.fetchval("SELECT format('DROP VIEW %I', $1::text)", VIEW)
         await _save(connection, COMPATIBILITY, "compatibility view", VIEW, drop=drop)
         await connection.execute(composed.view_statement)
-        await connection.execute(
-            f"COMMENT ON VIEW {VIEW} IS 'phases migration: campaigns with the legacy columns, computed from the phases'"
-        )
+        await connection.execute(REMARK)
         for row in await connection.fetch(sql_files.query("compose_compatibility_grants"), campaigns, schema, VIEW):
             await connection.execute(row["statement"])
         await run.note(connection, run_id, "core-migrations", "compatibility view created")
@@ -96,6 +96,42 @@ async def _replace(
 
 async def _swap(connection: Connection, one: Dependent, limits: LockLimits, run_id: str, holds: list[LockHold]) -> None:
     """Build a materialized view under another name, indexes and all, then swap the names."""
+    swap = await compose_swap(connection, one)
+    # A leftover of an interrupted build is nobody's.
+    await connection.execute(swap.clear)
+    await locks.set_limits(connection, limits, locks=False)
+    for statement in swap.build:
+        await connection.execute(statement)
+
+    async def work(inside: Connection) -> None:
+        await _save(
+            inside, MATERIALIZED, one.kind, one.identity,
+            definition=one.definition, create=";\n".join([*swap.back_build, *swap.back_swap]),
+        )  # fmt: skip
+        for statement in swap.swap:
+            await inside.execute(statement)
+        await run.note(inside, run_id, "core-migrations", f"moved {one.kind} {one.identity}")
+
+    await locks.under_lock(connection, f"{one.kind} {one.identity}", {}, work, limits, holds)
+
+
+@dataclass(frozen=True)
+class Swap:
+    """The statements that build a materialized view aside and swap it in, and those that bring the old one back.
+
+    Attributes:
+        clear: removes what an interrupted build has left.
+    """
+
+    clear: str
+    build: list[str]
+    swap: list[str]
+    back_build: list[str]
+    back_swap: list[str]
+
+
+async def compose_swap(connection: Connection, one: Dependent) -> Swap:
+    """Write the statements for a materialized view; nothing is changed."""
     async with plain_names(connection):
         row = await connection.fetchrow(sql_files.query("describe_materialized_view"), one.oid)
         assert row is not None
@@ -104,24 +140,8 @@ async def _swap(connection: Connection, one: Dependent, limits: LockLimits, run_
             view = await connection.fetchrow(sql_files.query("describe_view"), reader)
             assert view is not None
             readers.append(view["statement"])
-    build, swap = _statements(row, one.rebuilt or "", readers)
-    back_build, back_swap = _statements(row, one.definition, readers)
-    # A leftover of an interrupted build is nobody's.
-    await connection.execute(f"DROP MATERIALIZED VIEW IF EXISTS {_named(row, ASIDE)}")
-    await locks.set_limits(connection, limits, locks=False)
-    for statement in build:
-        await connection.execute(statement)
-
-    async def work(inside: Connection) -> None:
-        await _save(
-            inside, MATERIALIZED, one.kind, one.identity,
-            definition=one.definition, create=";\n".join([*back_build, *back_swap]),
-        )  # fmt: skip
-        for statement in swap:
-            await inside.execute(statement)
-        await run.note(inside, run_id, "core-migrations", f"moved {one.kind} {one.identity}")
-
-    await locks.under_lock(connection, f"{one.kind} {one.identity}", {}, work, limits, holds)
+    clear = f"DROP MATERIALIZED VIEW IF EXISTS {_named(row, ASIDE)}"
+    return Swap(clear, *_statements(row, one.rebuilt or "", readers), *_statements(row, one.definition, readers))
 
 
 def _statements(row: asyncpg.Record, definition: str, readers: list[str]) -> tuple[list[str], list[str]]:

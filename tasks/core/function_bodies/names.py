@@ -2,88 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeAlias
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
-import postgast
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as nodes
 
-LEGACY = frozenset({"campaign_type", "status", "launch_sequence"})
-How: TypeAlias = Literal["name", "row", "whole row", "position"]
+from tasks.core.function_bodies.scopes import LEGACY, How, Mention, Scope, Source, Surroundings, parts_of, renamed
+
 # It counts rows and hands none on.
 NO_READERS = frozenset({"count"})
 
 
-@dataclass(frozen=True)
-class Mention:
-    """One place in a statement.
-
-    Attributes:
-        column: a legacy column, or what is used of the row.
-        offset: in bytes from the beginning of the statement; negative where the parser does not say.
-        how: by name; by name from a row that a variable holds (NEW, a record); as a whole row; by position.
-    """
-
-    column: str
-    offset: int
-    how: How
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What a statement is read in.
-
-    Attributes:
-        schema: that of campaigns.
-        sees_campaigns: whether the bare name campaigns means ours.
-        columns: for other relations, by their bare names, which columns bear the name of a legacy one.
-        rows: names, in lower case, of variables that hold a row of campaigns: NEW, OLD, a %ROWTYPE.
-        row_parameters: numbers of parameters that do.
-        transition_tables: names under which a trigger function reads the rows of campaigns that were written.
-    """
-
-    schema: str
-    sees_campaigns: bool = True
-    columns: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    rows: frozenset[str] = frozenset()
-    row_parameters: frozenset[int] = frozenset()
-    transition_tables: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class _Source:
-    """Something in a FROM list. `columns`: those named like a legacy one; None where that cannot be known."""
-
-    name: str
-    how: How | None = None  # how columns of campaigns are reached through it; None: it is something else
-    columns: frozenset[str] | None = frozenset()
-
-
-@dataclass(frozen=True)
-class _Scope:
-    """What names mean at one place: the innermost FROM list first, and what WITH has defined."""
-
-    lists: tuple[tuple[_Source, ...], ...] = ()
-    common: Mapping[str, _Source] = field(default_factory=dict)
-
-    def inside(self, sources: Sequence[_Source]) -> _Scope:
-        return replace(self, lists=(tuple(sources), *self.lists))
-
-    def find(self, name: str) -> _Source | None:
-        return next((source for sources in self.lists for source in sources if source.name == name), None)
-
-
 def mentions(tree: Message, surroundings: Surroundings, *, bare: bool = False) -> list[Mention]:
-    """Every place where a parsed text names a legacy column of campaigns, hands on a whole row of it or relies on its columns' order.
+    """Every place where a parsed text names a legacy column, hands on a whole row of campaigns or relies on its columns' order.
 
     Args:
         bare: the text is an expression behind a SELECT of ours: a row that stands there alone goes nowhere.
     """
     reader = _Reader(surroundings, bare=bare)
     for statement in tree.stmts:  # type: ignore[attr-defined]
-        reader.visit(statement.stmt, _Scope())
+        reader.visit(statement.stmt, Scope())
     return reader.found
 
 
@@ -92,7 +32,7 @@ def reads_stars(tree: Message, surroundings: Surroundings) -> bool:
     (statement,) = tree.stmts[:1] or (None,)  # type: ignore[attr-defined]
     if statement is None:
         return False
-    return _Reader(surroundings, bare=True).visit(statement.stmt, _Scope()).how is not None
+    return _Reader(surroundings, bare=True).visit(statement.stmt, Scope()).how is not None
 
 
 class _Reader:
@@ -101,36 +41,37 @@ class _Reader:
         self.bare = bare
         self.found: list[Mention] = []
 
-    def visit(self, message: Any, scope: _Scope, *, handed_on: bool = False) -> _Source:
+    def visit(self, message: Any, scope: Scope, *, handed_on: bool = False) -> Source:
         """Read a part of the tree; for a statement, what it returns as a source for others."""
         if isinstance(message, nodes.Node):
             kind = message.WhichOneof("node")
             return _NOTHING if kind is None else self.visit(getattr(message, kind), scope, handed_on=handed_on)
         statement = _STATEMENTS.get(type(message))
         if statement is not None:
-            return statement(self, message, scope)
+            returned: Source = statement(self, message, scope)
+            return returned
         expression = _EXPRESSIONS.get(type(message))
         if expression is not None:
             expression(self, message, scope, handed_on)
             return _NOTHING
-        for part in _parts(message):
+        for part in parts_of(message):
             self.visit(part, scope)
         return _NOTHING
 
     # Statements
 
-    def select(self, statement: Any, scope: _Scope) -> _Source:
+    def select(self, statement: Any, scope: Scope) -> Source:
         scope = self.common_tables(statement, scope)
         if statement.HasField("larg"):
             left = self.visit(statement.larg, scope)
             self.visit(statement.rarg, scope)
             return left
         scope = scope.inside(self.sources(statement.from_clause, scope))
-        for part in _parts(statement, leave_out={"with_clause", "from_clause", "into_clause"}):
+        for part in parts_of(statement, leave_out={"with_clause", "from_clause", "into_clause"}):
             self.visit(part, scope)
         return self.outputs(statement.target_list, scope)
 
-    def insert(self, statement: Any, scope: _Scope) -> _Source:
+    def insert(self, statement: Any, scope: Scope) -> Source:
         scope = self.common_tables(statement, scope)
         target = self.table(statement.relation, scope)
         if target.how:
@@ -146,7 +87,7 @@ class _Reader:
         self.visit(conflict, scope)
         return self.returned(statement.returning_clause.exprs, scope)
 
-    def update(self, statement: Any, scope: _Scope) -> _Source:
+    def update(self, statement: Any, scope: Scope) -> Source:
         scope = self.common_tables(statement, scope)
         target = self.table(statement.relation, scope)
         if target.how:
@@ -155,13 +96,13 @@ class _Reader:
         self.visit_all([*statement.target_list, statement.where_clause], scope)
         return self.returned(statement.returning_clause.exprs, scope)
 
-    def delete(self, statement: Any, scope: _Scope) -> _Source:
+    def delete(self, statement: Any, scope: Scope) -> Source:
         scope = self.common_tables(statement, scope)
         scope = scope.inside([self.table(statement.relation, scope), *self.sources(statement.using_clause, scope)])
         self.visit(statement.where_clause, scope)
         return self.returned(statement.returning_clause.exprs, scope)
 
-    def merge(self, statement: Any, scope: _Scope) -> _Source:
+    def merge(self, statement: Any, scope: Scope) -> Source:
         scope = self.common_tables(statement, scope)
         target = self.table(statement.relation, scope)
         scope = scope.inside([target, *self.sources([statement.source_relation], scope)])
@@ -171,7 +112,7 @@ class _Reader:
         self.visit_all([statement.join_condition, *statement.merge_when_clauses], scope)
         return self.returned(statement.returning_clause.exprs, scope)
 
-    def copy(self, statement: Any, scope: _Scope) -> _Source:
+    def copy(self, statement: Any, scope: Scope) -> Source:
         if self.table(statement.relation, scope).how:
             for name in statement.attlist:
                 self.column(name.string.sval, statement.relation.location)
@@ -180,24 +121,24 @@ class _Reader:
         self.visit(statement.query, scope)
         return _NOTHING
 
-    def alter(self, statement: Any, scope: _Scope) -> _Source:
+    def alter(self, statement: Any, scope: Scope) -> Source:
         if self.table(statement.relation, scope).how:
             for command in statement.cmds:
                 self.column(command.alter_table_cmd.name, statement.relation.location)
         return _NOTHING
 
-    def index(self, statement: Any, scope: _Scope) -> _Source:
+    def index(self, statement: Any, scope: Scope) -> Source:
         target = self.table(statement.relation, scope)
         if target.how:
             self.index_elements([*statement.index_params, *statement.index_including_params])
         self.visit_all([*statement.index_params, statement.where_clause], scope.inside([target]))
         return _NOTHING
 
-    def returned(self, returning: Sequence[Any], scope: _Scope) -> _Source:
+    def returned(self, returning: Sequence[Any], scope: Scope) -> Source:
         self.visit_all(returning, scope)
         return self.outputs(returning, scope)
 
-    def visit_all(self, parts: Sequence[Any], scope: _Scope) -> None:
+    def visit_all(self, parts: Sequence[Any], scope: Scope) -> None:
         for part in parts:
             self.visit(part, scope)
 
@@ -212,25 +153,25 @@ class _Reader:
 
     # What a FROM list offers
 
-    def common_tables(self, statement: Any, scope: _Scope) -> _Scope:
+    def common_tables(self, statement: Any, scope: Scope) -> Scope:
         for common in statement.with_clause.ctes:
             expression = common.common_table_expr
             # A recursive one reads itself; its first part says what it returns.
-            known = {**scope.common, expression.ctename: _Source(expression.ctename)}
+            known = {**scope.common, expression.ctename: Source(expression.ctename)}
             result = self.visit(expression.ctequery, replace(scope, common=known))
-            renamed = _renamed(result, expression.ctename, [name.string.sval for name in expression.aliascolnames])
-            scope = replace(scope, common={**scope.common, expression.ctename: renamed})
+            offered = renamed(result, expression.ctename, [name.string.sval for name in expression.aliascolnames])
+            scope = replace(scope, common={**scope.common, expression.ctename: offered})
         return scope
 
-    def sources(self, items: Sequence[Any], scope: _Scope) -> list[_Source]:
-        found: list[_Source] = []
+    def sources(self, items: Sequence[Any], scope: Scope) -> list[Source]:
+        found: list[Source] = []
         conditions: list[Any] = []
         for item in items:
             self.source(item, scope, found, conditions)
         self.visit_all(conditions, scope.inside(found))
         return found
 
-    def source(self, item: Any, scope: _Scope, found: list[_Source], conditions: list[Any]) -> None:
+    def source(self, item: Any, scope: Scope, found: list[Source], conditions: list[Any]) -> None:
         kind = item.WhichOneof("node")
         match kind:
             case "range_var":
@@ -245,27 +186,27 @@ class _Reader:
             case "range_subselect":
                 result = self.visit(item.range_subselect.subquery, scope.inside(found))
                 alias = item.range_subselect.alias
-                found.append(_renamed(result, alias.aliasname, [name.string.sval for name in alias.colnames]))
+                found.append(renamed(result, alias.aliasname, [name.string.sval for name in alias.colnames]))
             case "range_function":
                 self.visit_all(item.range_function.functions, scope.inside(found))
-                found.append(_Source(item.range_function.alias.aliasname, columns=None))
+                found.append(Source(item.range_function.alias.aliasname, columns=None))
             case None:
                 pass
             case _:
                 self.visit(item, scope.inside(found))
 
-    def table(self, relation: Any, scope: _Scope) -> _Source:
+    def table(self, relation: Any, scope: Scope) -> Source:
         alias = relation.alias.aliasname or relation.relname
         if not relation.schemaname and relation.relname in scope.common:
             return replace(scope.common[relation.relname], name=alias)
         if not relation.schemaname and relation.relname.lower() in self.around.transition_tables:
-            return _Source(alias, "row", LEGACY)
+            return Source(alias, "row", LEGACY)
         if relation.relname == "campaigns":
-            ours = relation.schemaname == self.around.schema or not relation.schemaname and self.around.sees_campaigns
-            return _Source(alias, "name" if ours else None, LEGACY)
-        return _Source(alias, None, self.around.columns.get(relation.relname, frozenset()))
+            ours = relation.schemaname == self.around.schema or (not relation.schemaname and self.around.sees_campaigns)
+            return Source(alias, "name" if ours else None, LEGACY)
+        return Source(alias, None, self.around.columns.get(relation.relname, frozenset()))
 
-    def outputs(self, targets: Sequence[Any], scope: _Scope) -> _Source:
+    def outputs(self, targets: Sequence[Any], scope: Scope) -> Source:
         """What a SELECT or RETURNING list offers to whoever reads from it."""
         how: How | None = None
         columns: frozenset[str] | None = frozenset()
@@ -281,26 +222,23 @@ class _Reader:
                 if qualifier in (None, source.name):
                     how = how or source.how
                     columns = None if columns is None or source.columns is None else columns | source.columns
-        return _Source("", how, columns)
+        return Source("", how, columns)
 
     # Expressions
 
-    def reference(self, reference: Any, scope: _Scope, handed_on: bool) -> None:  # noqa: FBT001 - all readers of expressions are alike
+    def reference(self, reference: Any, scope: Scope, handed_on: bool) -> None:  # noqa: FBT001 - all readers of expressions are alike
         fields = [part.string.sval for part in reference.fields if part.WhichOneof("node") == "string"]
         star = reference.fields[-1].WhichOneof("node") == "a_star"
-        if star or len(fields) == 1 and fields[0] not in LEGACY:
+        if star or (len(fields) == 1 and fields[0] not in LEGACY):
             if handed_on:
                 self.whole_row(fields, reference.location, scope)
             return
         name, qualifiers = fields[-1], fields[:-1]
-        if not qualifiers:
-            how = self.unqualified(name, scope)
-        else:
-            how = self.qualified(qualifiers[-1], scope)
+        how = self.qualified(qualifiers[-1], scope) if qualifiers else self.unqualified(name, scope)
         if how is not None and name in LEGACY:
             self.note(name, reference.location, how)
 
-    def unqualified(self, name: str, scope: _Scope) -> How | None:
+    def unqualified(self, name: str, scope: Scope) -> How | None:
         for sources in scope.lists:
             ours = next((source for source in sources if source.how is not None), None)
             if ours is not None:
@@ -309,20 +247,20 @@ class _Reader:
                 return None
         return None
 
-    def qualified(self, qualifier: str, scope: _Scope) -> How | None:
+    def qualified(self, qualifier: str, scope: Scope) -> How | None:
         source = scope.find(qualifier)
         if source is not None:
             return source.how
         return "row" if qualifier.lower() in self.around.rows else None
 
-    def whole_row(self, fields: Sequence[str], location: int, scope: _Scope) -> None:
+    def whole_row(self, fields: Sequence[str], location: int, scope: Scope) -> None:
         if not fields:
             if scope.lists and any(source.how for source in scope.lists[0]):
                 self.note("every column", location, "whole row")
         elif self.qualified(fields[-1], scope) is not None:
             self.note("the whole row", location, "whole row")
 
-    def indirection(self, message: Any, scope: _Scope, handed_on: bool) -> None:  # noqa: FBT001, ARG002
+    def indirection(self, message: Any, scope: Scope, handed_on: bool) -> None:  # noqa: FBT001, ARG002
         """(c).status and $1.status."""
         first, kind = message.indirection[0], message.arg.WhichOneof("node")
         name = first.string.sval if first.WhichOneof("node") == "string" else ""
@@ -336,21 +274,21 @@ class _Reader:
             self.visit(message.arg, scope)
         self.visit_all(message.indirection, scope)
 
-    def call(self, call: Any, scope: _Scope, handed_on: bool) -> None:  # noqa: FBT001, ARG002
+    def call(self, call: Any, scope: Scope, handed_on: bool) -> None:  # noqa: FBT001, ARG002
         counts = bool(call.funcname) and call.funcname[-1].string.sval in NO_READERS
         for argument in call.args:
             self.visit(argument, scope, handed_on=not counts)
-        for part in _parts(call, leave_out={"args"}):
+        for part in parts_of(call, leave_out={"args"}):
             self.visit(part, scope)
 
-    def target(self, target: Any, scope: _Scope, handed_on: bool) -> None:  # noqa: FBT001, ARG002
+    def target(self, target: Any, scope: Scope, handed_on: bool) -> None:  # noqa: FBT001, ARG002
         self.visit(target.val, scope, handed_on=not self.bare)
         self.visit_all(target.indirection, scope)
 
-    def cast(self, cast: Any, scope: _Scope, handed_on: bool) -> None:  # noqa: FBT001, ARG002
+    def cast(self, cast: Any, scope: Scope, handed_on: bool) -> None:  # noqa: FBT001, ARG002
         self.visit(cast.arg, scope, handed_on=True)
 
-    def sub_link(self, link: Any, scope: _Scope, handed_on: bool) -> None:  # noqa: FBT001, ARG002
+    def sub_link(self, link: Any, scope: Scope, handed_on: bool) -> None:  # noqa: FBT001, ARG002
         self.visit(link.testexpr, scope)
         before = self.bare
         # EXISTS (SELECT * ...) hands nothing on.
@@ -370,7 +308,7 @@ class _Reader:
             self.found.append(mention)
 
 
-_NOTHING = _Source("")
+_NOTHING = Source("")
 _STATEMENTS: Mapping[type[Any], Any] = {
     nodes.SelectStmt: _Reader.select,
     nodes.InsertStmt: _Reader.insert,
@@ -389,25 +327,3 @@ _EXPRESSIONS: Mapping[type[Any], Any] = {
     nodes.TypeCast: _Reader.cast,
     nodes.SubLink: _Reader.sub_link,
 }
-
-
-def _renamed(source: _Source, name: str, columns: Sequence[str]) -> _Source:
-    """A source under its alias; columns that are renamed bear no legacy name any more, or do by chance."""
-    if columns:
-        return _Source(name, None, frozenset(columns) & LEGACY)
-    return replace(source, name=name)
-
-
-def _parts(message: Message, leave_out: frozenset[str] | set[str] = frozenset()) -> Iterator[Message]:
-    for descriptor, value in message.ListFields():
-        if descriptor.message_type is None or descriptor.name in leave_out:
-            continue
-        yield from value if isinstance(value, Sequence) or hasattr(value, "__len__") else [value]
-
-
-def parsed(text: str) -> Message | None:
-    """The tree of a text, or None where PostgreSQL's grammar does not know it."""
-    try:
-        return postgast.parse(text)
-    except postgast.PgQueryError:
-        return None

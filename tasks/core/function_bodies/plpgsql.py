@@ -19,17 +19,18 @@ from postgast.pg_query_pb2 import Token
 _BROKEN = re.compile(r"(?<=[\[,])\{\}\}")
 _COLUMN_TYPE = re.compile(r'(?:(?P<schema>"?\w+"?)\.)?"?campaigns"?\.(?P<column>\w+)%TYPE$', re.IGNORECASE)
 _OF_CAMPAIGNS = re.compile(r'(?:(?P<schema>"?[^".]+"?)\.)?"?campaigns"?(?:%ROWTYPE)?$', re.IGNORECASE)
-_KNOWN_TYPES = frozenset(
+_TYPES = (
     "bigint bigserial bit bool boolean box bytea char character cidr circle cstring date decimal double float float4 float8"
     " inet int int2 int4 int8 integer interval json jsonb line lseg macaddr money name national numeric oid path point polygon"
     " real record refcursor regclass regproc regprocedure regtype regrole regnamespace serial smallint text time timestamp"
-    " timestamptz timetz tsquery tsvector txid_snapshot pg_snapshot uuid varbit varchar xid xid8 xml".split()
+    " timestamptz timetz tsquery tsvector txid_snapshot pg_snapshot uuid varbit varchar xid xid8 xml"
 )
+_KNOWN_TYPES = frozenset(_TYPES.split())
 _TYPE_ENDS = frozenset({"NOT", "DEFAULT", "COLLATE", "ALIAS", "CURSOR", "SCROLL", "NO"})
 _HEADER = "CREATE {kind} body_of_a_function({arguments}){returns} LANGUAGE plpgsql AS {tag}"
 
 
-class CannotParse(Exception):  # noqa: N818 - it is caught and turned into a finding
+class CannotParse(Exception):
     """Why a body cannot be parsed."""
 
 
@@ -130,7 +131,9 @@ def _pieces(node: Any, line: int, owner: str = "", slot: str = "", into: tuple[s
         return
     if "PLpgSQL_expr" in node:
         expression = node["PLpgSQL_expr"]
-        is_dynamic = slot == "dynquery" or owner in {"PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors"} and slot == "query"
+        is_dynamic = slot == "dynquery" or (
+            owner in {"PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors"} and slot == "query"
+        )
         mode = expression.get("parseMode", 0)
         kind = "statement" if mode == 0 else "expression" if mode == 2 else "assignment"  # noqa: PLR2004 - RawParseMode
         yield Piece(expression["query"], line, kind, is_dynamic, into)
@@ -156,24 +159,26 @@ def _names(target: Any) -> Iterator[str]:
 
 
 def _write_header(header: Header, tag: str) -> str:
-    words = {"i": "IN", "o": "OUT", "b": "INOUT", "v": "VARIADIC", "t": "OUT"}
+    # The parser takes no VARIADIC; to the body it is an array like any other.
+    words = {"i": "IN", "o": "OUT", "b": "INOUT", "v": "IN", "t": "OUT"}
     types = {"row": "record", "campaigns": "record", "array": "text[]", "cursor": "refcursor"}
-    arguments = [
-        f"{words[one.mode]} {_quoted(one.name)} {'text[]' if one.mode == 'v' else types.get(one.kind, 'text')}"
-        for one in header.arguments
-    ]
-    has_out = any(one.mode in "obt" for one in header.arguments)
-    returns = {"trigger": "trigger", "event_trigger": "event_trigger", "void": "void", "set": "SETOF record"}
-    returned = "" if header.is_procedure else " RETURNS " + returns.get(header.returns, "record" if has_out else "text")
+    typed = [(one, types.get(one.kind, "text")) for one in header.arguments]
+    arguments = ", ".join(f"{words[one.mode]} {_quoted(one.name)} {type_name}" for one, type_name in typed)
+    out = [type_name for one, type_name in typed if one.mode in "obt"]
+    value = ("record" if len(out) > 1 else out[0]) if out else "record" if header.returns == "set" else "text"
+    fixed = {"trigger": "trigger", "event_trigger": "event_trigger", "void": "void", "set": f"SETOF {value}"}
+    returns = "" if header.is_procedure else f" RETURNS {fixed.get(header.returns, value)}"
     kind = "PROCEDURE" if header.is_procedure else "FUNCTION"
-    return _HEADER.format(kind=kind, arguments=", ".join(arguments), returns=returned, tag=tag)
+    return _HEADER.format(kind=kind, arguments=arguments, returns=returns, tag=tag)
 
 
 def _with_plain_types(body: str, schema: str, result: Parsed) -> str:
     """The body with `record` for every declared type that the parser cannot know; rows of campaigns are noted."""
     data = body.encode()
     try:
-        tokens = [token for token in postgast.scan(body).tokens if token.token not in (Token.SQL_COMMENT, Token.C_COMMENT)]
+        tokens = [
+            token for token in postgast.scan(body).tokens if token.token not in (Token.SQL_COMMENT, Token.C_COMMENT)
+        ]
     except postgast.PgQueryError as error:
         raise CannotParse(str(error)) from error
     words = [data[token.start : token.end].decode() for token in tokens]

@@ -7,7 +7,20 @@ import asyncpg
 from tasks.core import errors, sql_files
 from tasks.core.database import Connection, Database, connect
 from tasks.core.models import PreflightReport, State
-from tasks.core.preflight import activity, collisions, data, dependents, server, surroundings, tables
+from tasks.core.pooler import refuse_transaction_pooling
+from tasks.core.preflight import (
+    activity,
+    collisions,
+    data,
+    dependents,
+    duplicates,
+    legacy_code,
+    server,
+    shapes,
+    statuses,
+    surroundings,
+    tables,
+)
 from tasks.core.preflight.subject import Subject, listed
 from tasks.core.settings import MigrateParameters
 from tasks.core.state import read_state
@@ -31,9 +44,11 @@ async def run_preflight(database: Database, parameters: MigrateParameters, *, fo
 
     Raises:
         ServerUnreachable, LoginRefused, DatabaseMissing: there is no database to look at.
+        TransactionPooling: a pooler in between shares sessions.
         LockNotGranted: somebody holds a table exclusively, so that it cannot even be read.
         StepFailed: the server refused one of the questions.
     """
+    await refuse_transaction_pooling(database)
     async with connect(database, schema=parameters.schema_name, purpose="preflight", settings=SETTINGS) as connection:
         try:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
@@ -77,12 +92,17 @@ async def _look(subject: Subject) -> None:
     tables.check_tables(subject)
     tables.check_columns(subject)
     await server.read_version_table(subject)
-    await tables.check_phases_columns(subject)
+    await shapes.check_phases_columns(subject)
+    await shapes.check_legacy_values(subject)
     await tables.find_users(subject)
     if subject.state in {State.LEGACY, State.DUAL}:
         await dependents.check_dependents(subject)
-        await dependents.check_readers(subject)
+        await legacy_code.check_functions(subject)
+        await legacy_code.check_whole_rows(subject)
+        await legacy_code.check_written_views(subject)
+        await legacy_code.check_statements(subject)
     await collisions.check_names(subject)
+    await duplicates.check_duplicates(subject)
     await activity.check_triggers(subject)
     await activity.check_invalid_indexes(subject)
     await activity.check_transactions(subject)
@@ -111,6 +131,7 @@ async def _look_at_rows(subject: Subject) -> None:
         await data.check_contracted_values(subject)
     else:
         await data.take_census(subject)
+        await statuses.check_results(subject)
     await data.check_users(subject)
     await data.check_orphans(subject)
 

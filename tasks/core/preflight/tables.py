@@ -8,7 +8,6 @@ from tasks.core.preflight.subject import Subject, counted, listed
 
 KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table", "p": "a partitioned table"}
 COLUMN_LIMIT, COLUMN_WARNING = 1_590, 1_400
-LONGEST_VALUES = {"current_phase": "http_keyword_validation", "phase_status": "in_progress"}
 AGE_WARNING = 1_900_000_000
 
 
@@ -57,14 +56,25 @@ def check_tables(subject: Subject) -> None:
         elif kind == "p":
             subject.warn(
                 "partitioned",
-                f"{name} is partitioned: writes that go to a partition by its own name are not counted as they happen,"
-                " and indexes are built with writers waiting",
-                "Let applications write through the parent; flows.validate recounts.",
+                f"{name} is partitioned: indexes are built partition by partition; what is attached or detached later is"
+                " not counted until somebody says so",
+                "After ATTACH PARTITION: SELECT campaign_metrics_cover_partitions(). flows.validate recounts.",
                 [name],
             )
         elif table["is_in_a_tree"]:
-            note = subject.block if name == "campaigns" else subject.warn
-            note("inheritance", f"{name} is part of an inheritance tree", "Take it out of the tree first.", [name])
+            subject.block(
+                "inheritance",
+                f"{name} is part of an inheritance tree or is itself a partition: what is written to its relatives is not seen",
+                "Take it out of the tree first (ALTER TABLE ... NO INHERIT, DETACH PARTITION).",
+                [name],
+            )
+        if table["foreign_partitions"]:
+            subject.block(
+                "foreign-partition",
+                f"{name} has foreign tables among its partitions: {listed(table['foreign_partitions'])}",
+                "They carry neither triggers nor indexes of ours: detach them.",
+                table["foreign_partitions"],
+            )
         if name == "campaigns" and table["last_column_number"] >= COLUMN_WARNING:
             note = subject.block if table["last_column_number"] >= COLUMN_LIMIT else subject.warn
             note(
@@ -121,47 +131,6 @@ def _check_type(subject: Subject, table: str, name: str, kind: catalog.Kind) -> 
             "Make it an ordinary one first.",
             [f"{table}.{name}"],
         )
-
-
-async def check_phases_columns(subject: Subject) -> None:
-    """Phases columns that are there beforehand: their types, and what their own constraints allow."""
-    for name, wanted in catalog.PHASES_COLUMNS.items():
-        column = subject.columns["campaigns"].get(name)
-        if column is None:
-            continue
-        fits = column["type"] == wanted or (wanted == "text" and column["type"].startswith("character varying"))
-        if not fits or column["is_computed"]:
-            how = f"{column['type']}{', generated' if column['is_computed'] else ''}"
-            subject.block(
-                "phases-column-type",
-                f"campaigns.{name} is {how}, this migration needs {wanted}",
-                f"ALTER TABLE campaigns ALTER COLUMN {name} TYPE {wanted}, or drop the column.",
-                [f"campaigns.{name}"],
-            )
-        elif column["length"] is not None and column["length"] < len(LONGEST_VALUES[name]):
-            subject.block(
-                "phases-column-short",
-                f"campaigns.{name} is {column['type']}, too short for {LONGEST_VALUES[name]!r}",
-                f"ALTER TABLE campaigns ALTER COLUMN {name} TYPE text.",
-                [f"campaigns.{name}"],
-            )
-    if subject.state is State.CONTRACTED and not subject.has_column("phase_status"):
-        subject.block("missing-column", "campaigns has no column phase_status (text)", "Restore it from the backup.")
-    for row in await subject.fetch("list_check_constraints", subject.campaigns_oid):
-        if row["kind"] != "c" or row["name"] in catalog.OUR_CHECKS or list(row["columns"]) not in (
-            ["current_phase"], ["phase_status"],
-        ):  # fmt: skip
-            continue
-        allowed = catalog.allowed_values(row["definition"])
-        values = catalog.PHASE_VALUES[row["columns"][0]]
-        refused = [value for value in values if value not in allowed]
-        if allowed and refused:
-            subject.block(
-                "phases-check",
-                f"constraint {row['name']} of campaigns does not allow {listed(refused)}: {row['definition']}",
-                f"ALTER TABLE campaigns DROP CONSTRAINT {row['name']}: this migration brings one of its own.",
-                [row["name"]],
-            )
 
 
 async def find_users(subject: Subject) -> None:

@@ -1,0 +1,96 @@
+"""What a statement is read in: its surroundings, and what a FROM list offers at one place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
+
+import postgast
+from google.protobuf.message import Message
+
+LEGACY = frozenset({"campaign_type", "status", "launch_sequence"})
+How: TypeAlias = Literal["name", "row", "whole row", "position"]
+
+
+@dataclass(frozen=True)
+class Mention:
+    """One place in a statement.
+
+    Attributes:
+        column: a legacy column, or what is used of the row.
+        offset: in bytes from the beginning of the statement; negative where the parser does not say.
+        how: by name; by name from a row that a variable holds (NEW, a record); as a whole row; by position.
+    """
+
+    column: str
+    offset: int
+    how: How
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a statement is read in.
+
+    Attributes:
+        schema: that of campaigns.
+        sees_campaigns: whether the bare name campaigns means ours.
+        columns: for other relations, by their bare names, which columns bear the name of a legacy one.
+        rows: names, in lower case, of variables that hold a row of campaigns: NEW, OLD, a %ROWTYPE.
+        row_parameters: numbers of parameters that do.
+        transition_tables: names under which a trigger function reads the rows of campaigns that were written.
+    """
+
+    schema: str
+    sees_campaigns: bool = True
+    columns: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    rows: frozenset[str] = frozenset()
+    row_parameters: frozenset[int] = frozenset()
+    transition_tables: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Source:
+    """Something in a FROM list. `columns`: those named like a legacy one; None where that cannot be known."""
+
+    name: str
+    how: How | None = None  # how columns of campaigns are reached through it; None: it is something else
+    columns: frozenset[str] | None = frozenset()
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What names mean at one place: the innermost FROM list first, and what WITH has defined."""
+
+    lists: tuple[tuple[Source, ...], ...] = ()
+    common: Mapping[str, Source] = field(default_factory=dict)
+
+    def inside(self, sources: Sequence[Source]) -> Scope:
+        return replace(self, lists=(tuple(sources), *self.lists))
+
+    def find(self, name: str) -> Source | None:
+        return next((source for sources in self.lists for source in sources if source.name == name), None)
+
+
+def renamed(source: Source, name: str, columns: Sequence[str]) -> Source:
+    """A source under its alias; columns that are renamed bear no legacy name any more, or do by chance."""
+    if columns:
+        return Source(name, None, frozenset(columns) & LEGACY)
+    return replace(source, name=name)
+
+
+def parts_of(message: Message, leave_out: frozenset[str] | set[str] = frozenset()) -> Iterator[Message]:
+    """The messages directly inside one."""
+    for descriptor, value in message.ListFields():
+        if descriptor.message_type is None or descriptor.name in leave_out:
+            continue
+        yield from value if isinstance(value, Sequence) or hasattr(value, "__len__") else [value]
+
+
+def parsed(text: str) -> Message | None:
+    """The tree of a text, or None where PostgreSQL's grammar does not know it."""
+    try:
+        tree: Message = postgast.parse(text)
+    except postgast.PgQueryError:
+        return None
+    return tree

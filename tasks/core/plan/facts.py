@@ -1,0 +1,181 @@
+"""All that a plan is made of, read and tried out in one transaction that is taken back."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from tasks.core import domain_status, golang_migrate, legacy_statements, sql_files
+from tasks.core.collisions import Collision, find_collisions
+from tasks.core.database import Connection, Database, connect
+from tasks.core.dependents import Swap, compose_swap
+from tasks.core.duplicates import Duplicate, find_duplicates
+from tasks.core.function_bodies import LegacyFunction, find_legacy_functions
+from tasks.core.legacy_statements import StatementReport
+from tasks.core.models import State
+from tasks.core.plan.speed import Speed, measure
+from tasks.core.rehearsal import CannotRehearse, Rehearsal, rehearse, taken_back
+from tasks.core.settings import MigrateParameters
+from tasks.core.state import read_state
+
+log = logging.getLogger(__name__)
+SETTINGS = {"lock_timeout": "2s", "statement_timeout": "300s", "quote_all_identifiers": "off"}
+
+
+@dataclass(frozen=True)
+class IndexBuild:
+    """An index of 000036 that is to be built; over a partitioned table, with its parts as list_index_parts.sql has them."""
+
+    name: str
+    table_name: str
+    definition: str
+    purpose: str
+    is_invalid: bool
+    parts: list[asyncpg.Record]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is there, and what became of it when it was tried out.
+
+    Attributes:
+        done: the row of read_transform_progress.sql: what of the transform is in place.
+        rehearsal: None where the legacy columns are gone, or where nothing could be tried out.
+        view_is_there: whether the compatibility view has been made by an earlier run.
+        materialized: the statements for each materialized view that is built anew, and the row of
+            measure_materialized_view.sql, by its oid.
+        version: golang-migrate's version, with `has_version_table` for an empty table.
+        results: tables of validation results beside the domains, and how many domains they would change.
+    """
+
+    state: State
+    parameters: MigrateParameters
+    legacy: bool
+    done: asyncpg.Record
+    speed: Speed
+    rehearsal: Rehearsal | None
+    view_is_there: bool
+    materialized: dict[int, tuple[Swap, asyncpg.Record]]
+    indexes: list[IndexBuild]
+    collisions: list[Collision]
+    duplicates: list[Duplicate]
+    has_version_table: bool
+    version: tuple[int, bool] | None
+    results: list[str]
+    status_trigger: asyncpg.Record
+    status_changes: int
+    functions: list[LegacyFunction]
+    statements: StatementReport
+    ledger_is_there: bool
+
+    @property
+    def renamed(self) -> dict[str, str]:
+        """Names of indexes that will have been given up by then."""
+        return {one.name: one.new_name for one in self.collisions if one.kind == "index"}
+
+
+async def gather(database: Database, parameters: MigrateParameters) -> Facts:
+    """Read the catalog, try dependents and index builds out on stand-ins and samples, and take all of it back."""
+    statements = await legacy_statements.look(
+        database, parameters.schema_name, hours=parameters.legacy_statement_hours, record=False
+    )
+    async with (
+        connect(database, schema=parameters.schema_name, purpose="plan", settings=SETTINGS) as connection,
+        taken_back(connection),
+    ):
+        return await _gather(connection, parameters, statements)
+
+
+async def _gather(connection: Connection, parameters: MigrateParameters, statements: StatementReport) -> Facts:
+    schema = parameters.schema_name
+    campaigns = await connection.fetchval("SELECT to_regclass(format('%I.campaigns', current_schema()))::oid::bigint")
+    legacy = await connection.fetchval(sql_files.query("has_legacy_columns"))
+    collisions = await find_collisions(connection)
+    renamed = {one.name: one.new_name for one in collisions if one.kind == "index"}
+    state = await read_state(connection)
+    done = await connection.fetchrow(sql_files.query("read_transform_progress"))
+    status_trigger = await connection.fetchrow(sql_files.query("needs_status_guard"))
+    assert done is not None
+    assert status_trigger is not None
+    present = {
+        name: await connection.fetchval(
+            "SELECT to_regclass(format('%I.%I', current_schema(), $1::text)) IS NOT NULL", name
+        )
+        for name in ("campaigns_with_legacy_columns", "migration_runs")
+    }
+    duplicates = [] if parameters.keep_duplicates else await find_duplicates(connection, renamed)
+    results = await connection.fetch(domain_status.results_query()) if legacy else []
+    version_table = await golang_migrate.has_version_table(connection)
+    version = await golang_migrate.read_version(connection)
+    functions = await find_legacy_functions(connection, campaigns) if legacy else []
+    indexes = await _indexes(connection, renamed)
+    rehearsal = await _rehearse(connection, schema, campaigns, parameters) if legacy else None
+    speed = await measure(
+        connection, schema, campaigns, [_as_row(one) for one in indexes], has_stand_in=rehearsal is not None
+    )
+    return Facts(
+        state=state, parameters=parameters, legacy=legacy, done=done, speed=speed, rehearsal=rehearsal,
+        view_is_there=present["campaigns_with_legacy_columns"], ledger_is_there=present["migration_runs"],
+        materialized=await _materialized(connection, rehearsal), indexes=indexes, collisions=collisions,
+        duplicates=duplicates, has_version_table=version_table, version=version,
+        results=[row["table_name"] for row in results if row["problem"] is None], status_trigger=status_trigger,
+        status_changes=await _status_changes(connection, parameters) if results else 0,
+        functions=functions, statements=statements,
+    )  # fmt: skip
+
+
+async def _rehearse(
+    connection: Connection, schema: str, campaigns: int, parameters: MigrateParameters
+) -> Rehearsal | None:
+    try:
+        async with connection.transaction():
+            return await rehearse(connection, schema, campaigns, parameters)
+    except CannotRehearse:
+        return None  # preflight has said why
+
+
+async def _indexes(connection: Connection, renamed: dict[str, str]) -> list[IndexBuild]:
+    """The list of 000036 is read through the server itself."""
+    async with taken_back(connection):
+        await connection.execute(sql_files.blocks(sql_files.migration(36, "up"))["index_definitions"])
+        purposes = dict(await connection.fetch("SELECT index_name, purpose FROM phases_index_definitions()"))
+        return [
+            IndexBuild(
+                name=row["index_name"], table_name=row["table_name"], definition=row["definition"],
+                purpose=purposes[row["index_name"]], is_invalid=row["present"] and row["index_name"] not in renamed,
+                parts=list(await connection.fetch(sql_files.query("list_index_parts"), row["index_name"])),
+            )
+            for row in await connection.fetch(sql_files.query("list_missing_indexes"))
+            if not row["valid"] or row["index_name"] in renamed
+        ]  # fmt: skip
+
+
+def _as_row(index: IndexBuild) -> dict[str, Any]:
+    return {"index_name": index.name, "table_name": index.table_name, "definition": index.definition}
+
+
+async def _materialized(connection: Connection, rehearsal: Rehearsal | None) -> dict[int, tuple[Swap, asyncpg.Record]]:
+    """What is known of the materialized views that are to be built anew."""
+    found = {}
+    for one in rehearsal.dependents if rehearsal is not None else []:
+        if one.kind == "materialized view" and not one.problem:
+            row = await connection.fetchrow(sql_files.query("measure_materialized_view"), one.oid)
+            assert row is not None
+            found[one.oid] = (await compose_swap(connection, one), row)
+    return found
+
+
+async def _status_changes(connection: Connection, parameters: MigrateParameters) -> int:
+    """How many domains would be written, as the run itself will plan it."""
+    blocks = sql_files.blocks(sql_files.script("settle-domain-status"))
+    try:
+        async with taken_back(connection):
+            await connection.execute(blocks["domain_status_rows"] + blocks["domain_status"])
+            await connection.execute("SELECT migration_status_plan($1)", parameters.domain_status)
+            return int(await connection.fetchval(sql_files.query("count_planned_domains")))
+    except asyncpg.PostgresError as error:
+        log.info("what results would change could not be tried out: %s", error)
+        return 0

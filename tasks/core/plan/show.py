@@ -1,0 +1,125 @@
+"""A plan for people: tables for a terminal and a page for the Prefect UI."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from rich.markup import escape
+from rich.table import Table
+
+from tasks.core.models import Decision, Plan, PlannedStatement, WorkLeft
+
+KIBIBYTE = 1024
+STATEMENT_LENGTH, PAGE_LENGTH, NOTE_LENGTH = 110, 90, 90
+# A statement in full is worth a look where it redefines something of the application's.
+SHOWN_WHOLE = ("CREATE OR REPLACE", "ALTER POLICY", "CREATE VIEW", "CREATE MATERIALIZED VIEW")
+WAITS = {"everybody": "red", "writers": "yellow"}
+
+
+def as_tables(
+    statements: Sequence[PlannedStatement], decisions: Sequence[Decision], work_left: Sequence[WorkLeft]
+) -> list[Table]:
+    """The plan for a terminal: the statements, what is to be decided, what is left to do."""
+    table = Table(title="What apply would do, in order", title_justify="left")
+    table.add_column("#", justify="right")
+    for name in ("step", "statement", "lock", "who waits"):
+        table.add_column(name, overflow="fold")
+    for name in ("seconds", "bytes"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for line in statements:
+        style = WAITS.get(line.blocks, "")
+        waits = f"[{style}]{line.blocks}[/]" if style else escape(line.blocks)
+        table.add_row(
+            str(line.position), line.step, escape(_short(line.statement, STATEMENT_LENGTH)), _lock(line), waits,
+            seconds(line.expected_seconds), size(line.expected_bytes),
+        )  # fmt: skip
+    total = sum(line.expected_seconds for line in statements)
+    table.caption, table.caption_justify = f"{len(statements)} statements, about {total:,.1f} s", "left"
+    tables = [table]
+    if decisions:
+        asked = Table("what", "as it stands", "option", title="To be decided", title_justify="left")
+        for decision in decisions:
+            asked.add_row(escape(decision.question), escape(decision.standing), escape(decision.option))
+        tables.append(asked)
+    if work_left:
+        left = Table("where", "what", "why", title="Left to the application team", title_justify="left")
+        for work in work_left:
+            left.add_row(escape(work.where), escape(_short(work.what, STATEMENT_LENGTH)), escape(work.why))
+        tables.append(left)
+    return tables
+
+
+def as_markdown(plan: Plan) -> str:
+    """The plan as one page: the statements, new definitions in full, decisions, work that is left."""
+    parts = [
+        f"# Plan: {len(plan.statements)} statements, about {plan.seconds:,.1f} s", "",
+        "| # | step | statement | lock | who waits | seconds | bytes | |", "|---:|---|---|---|---|---:|---:|---|",
+    ]  # fmt: skip
+    parts += [
+        f"| {line.position} | {line.step} | `{_cell(_short(line.statement, PAGE_LENGTH))}` | {_cell(_lock(line))} |"
+        f" {line.blocks} | {seconds(line.expected_seconds)} | {size(line.expected_bytes)} |"
+        f" {_cell(_short(line.note, NOTE_LENGTH))} |"
+        for line in plan.statements
+    ]
+    whole = [line for line in plan.statements if line.statement.startswith(SHOWN_WHOLE)]
+    if whole:
+        parts += ["", "## New definitions", ""]
+        for line in whole:
+            title = f"{line.position}. {_cell(_short(line.statement, PAGE_LENGTH))}"
+            parts += [f"<details><summary>{title}</summary>", "", "```sql", line.statement, "```", "", "</details>"]
+    if plan.decisions:
+        parts += ["", "## To be decided", "", "| what | as it stands | option |", "|---|---|---|"]
+        parts += [
+            f"| {_cell(one.question)} | {_cell(one.standing)} | `{_cell(one.option)}` |" for one in plan.decisions
+        ]
+    parts += ["", "## Left to the application team", ""]
+    if not plan.work_left:
+        parts.append("Nothing that could be seen: no function and no live statement uses the legacy columns.")
+    else:
+        parts += ["| where | what | why |", "|---|---|---|"]
+        parts += [
+            f"| {_cell(work.where)} | `{_cell(_short(work.what, PAGE_LENGTH))}` | {_cell(work.why)} |"
+            for work in plan.work_left
+        ]
+    return "\n".join(parts) + "\n"
+
+
+def seconds(value: float) -> str:
+    """A duration as short as it may be.
+
+    >>> seconds(0.0), seconds(0.012), seconds(75.3)
+    ('', '0.01', '75.3')
+    """
+    if value < 0.005:  # noqa: PLR2004 - rounds to nothing
+        return ""
+    return f"{value:.2f}" if value < 10 else f"{value:,.1f}"  # noqa: PLR2004 - two digits are enough then
+
+
+def size(value: int) -> str:
+    """Bytes in a unit that fits.
+
+    >>> size(0), size(900), size(-3 * 2**20)
+    ('', '900 B', '-3.0 MiB')
+    """
+    if not value:
+        return ""
+    amount = float(abs(value))
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < KIBIBYTE or unit == "GiB":
+            break
+        amount /= KIBIBYTE
+    sign = "-" if value < 0 else ""
+    return f"{sign}{amount:,.0f} {unit}" if unit == "B" else f"{sign}{amount:,.1f} {unit}"
+
+
+def _lock(line: PlannedStatement) -> str:
+    return f"{line.lock} on {line.relation}" if line.lock != "none" else "none"
+
+
+def _short(text: str, width: int) -> str:
+    return textwrap.shorten(text, width, placeholder=" ...")
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("`", "'").replace("\n", " ")

@@ -1,0 +1,120 @@
+"""Code that names legacy columns where PostgreSQL keeps no record of it: function bodies, live statements, written views."""
+
+from __future__ import annotations
+
+from tasks.core import legacy_statements
+from tasks.core.function_bodies import LegacyFunction, Surroundings, Use, find_legacy_functions
+from tasks.core.function_bodies.names import mentions
+from tasks.core.function_bodies.scopes import parsed
+from tasks.core.preflight.subject import Subject, counted, listed
+
+SHOWN = 10
+STATEMENT_LENGTH = 120
+
+
+async def check_functions(subject: Subject) -> None:
+    """Functions whose bodies use legacy columns, found by parsing: work for whoever owns them, or a write that would fail."""
+    found = await find_legacy_functions(subject.connection, subject.campaigns_oid)
+    named = {finding.keys[0] for finding in subject.findings if finding.code == "dependent" and finding.keys}
+    for one in found:
+        _block_failing_writes(subject, one, named)
+    _warn(
+        subject, found, ("named", "row", "position"), "function-names-legacy-column", "uses legacy columns",
+        "Rewrite it before the legacy columns go: it fails when it is called, not before.",
+    )  # fmt: skip
+    _warn(
+        subject, found, ("word",), "function-may-name-legacy-column",
+        "has the word of a legacy column in it and could not be parsed", "Read it.",
+    )  # fmt: skip
+    _warn(
+        subject, found, ("whole row",), "function-reads-whole-rows", "hands on whole rows of campaigns",
+        "They lose the legacy keys without an error; look at who reads them.",
+    )  # fmt: skip
+    _warn(
+        subject, found, ("not looked into",), "function-not-looked-into",
+        "runs a statement that it puts together, which could not be looked into", "Read it.",
+    )  # fmt: skip
+
+
+def _block_failing_writes(subject: Subject, one: LegacyFunction, named: set[str]) -> None:
+    triggers = [trigger for trigger in one.triggers if trigger.on_campaigns and trigger.enabled]
+    told = [trigger for trigger in triggers if not any(f"trigger {trigger.name} on" in key for key in named)]
+    if not one.fails_at_writes or not told:
+        return
+    subject.block(
+        "trigger-reads-legacy-column",
+        f"trigger {listed([trigger.name for trigger in told])} on campaigns calls {one.identity}, which reads"
+        f" {_places(one.fails_at_writes)}: every write that fires it would fail once the legacy columns are gone",
+        "Rewrite the function on current_phase and phase_status, or drop the trigger.",
+        [one.identity],
+    )
+
+
+def _warn(
+    subject: Subject, found: list[LegacyFunction], kinds: tuple[str, ...], code: str, what: str, remedy: str
+) -> None:
+    for one in found:
+        uses = [use for use in one.uses if use.how in kinds and use not in one.fails_at_writes]
+        if not uses:
+            continue
+        fired = [f"{trigger.name} on {trigger.table}" for trigger in one.triggers if trigger.enabled]
+        writes = f" (called by trigger {listed(fired)}: so would its writes)" if fired and "named" in kinds else ""
+        subject.warn(
+            code,
+            f"{one.language} function {one.identity} {what}{writes}: {_places(uses)}",
+            remedy,
+            [f"{one.identity} line {use.line}: {use.statement}" for use in uses],
+        )
+
+
+def _places(uses: list[Use]) -> str:
+    return listed(
+        [f"line {use.line}: {', '.join(use.columns) or 'unknown'} in `{use.statement}`" for use in uses], SHOWN
+    )
+
+
+async def check_statements(subject: Subject) -> None:
+    """Live statements that still use legacy columns, where pg_stat_statements is there; nothing is written down."""
+    hours = subject.parameters.legacy_statement_hours
+    report = await legacy_statements.look(subject.database, subject.schema, hours=hours, record=False)
+    if report.statements:
+        keys = [
+            f"{one.new_calls:,} calls by {one.role}: {' '.join(one.query.split())[:STATEMENT_LENGTH]}"
+            for one in report.statements
+        ]
+        subject.warn(
+            "legacy-statements",
+            f"{counted(len(keys), 'statement')} that use legacy columns were run lately: {listed(keys, SHOWN)}",
+            "Move their applications over; the cut-over waits for that, or take --accept-legacy-statements.",
+            keys,
+        )
+
+
+async def check_written_views(subject: Subject) -> None:
+    """Views over campaigns that others may write through: their legacy columns become read-only when they are moved."""
+    for row in await subject.fetch("list_written_views", subject.campaigns_oid):
+        subject.warn(
+            "view-is-written",
+            f"{row['writers']} may write through view {row['identity']}; its legacy columns will be read-only",
+            "Writers that set them there have to set current_phase and phase_status of campaigns instead.",
+            [row["identity"]],
+        )
+
+
+async def check_whole_rows(subject: Subject) -> None:
+    """What PostgreSQL ties to campaigns as a whole and hands its rows on. Views of that kind are moved like other dependents."""
+    around = Surroundings(schema=subject.schema)
+    readers = [
+        row["description"]
+        for row in await subject.fetch("find_whole_row_readers", subject.campaigns_oid)
+        if (tree := parsed(row["text"])) is not None
+        and any(mention.how == "whole row" for mention in mentions(tree, around))
+    ]
+    if readers:
+        subject.warn(
+            "whole-row-reader",
+            f"{listed(readers)}: tied to campaigns as a whole; whole rows (to_jsonb) would lose the legacy keys",
+            "Read the definitions.",
+            readers,
+            len(readers),
+        )

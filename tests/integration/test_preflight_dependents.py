@@ -1,0 +1,321 @@
+"""What preflight says about readers of the legacy columns: what is moved, what stays, what is in the way and why."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from tasks.core import sql_files
+from tasks.core.database import Database, connect
+from tasks.core.models import PreflightReport
+from tasks.core.preflight import inspection, run_preflight
+from tasks.core.sample import build_sample_database, create_database
+from tasks.core.settings import MigrateParameters
+
+LookAfter = Callable[..., Awaitable[PreflightReport]]
+READERS = sql_files.SQL_DIRECTORY / "sample" / "plant_readers.sql"
+OURS = ("rehearsal", "dependents", "function", "whole-row", "view-is", "trigger-reads", "legacy-statements")
+EVERYTHING = """
+SELECT md5(string_agg(c::text, ',' ORDER BY c.oid)) FROM pg_class AS c WHERE relnamespace = 'public'::regnamespace
+"""
+
+_shared: dict[str, Database] = {}
+
+
+@pytest.fixture
+async def look_after(server: Database, tmp_path: Path) -> LookAfter:
+    """`await look_after(statements)`: the report on a small sample after these statements, which are then rolled back."""
+    if server.address not in _shared:
+        _shared[server.address] = await create_database(server, f"dependents_{uuid.uuid4().hex[:12]}")
+        await build_sample_database(_shared[server.address], campaigns=60, domains=600)
+    database = _shared[server.address]
+    parameters = MigrateParameters(report_directory=tmp_path / "reports")
+
+    async def run(*statements: str) -> PreflightReport:
+        async with connect(database, schema="public", settings=inspection.SETTINGS) as connection:
+            transaction = connection.transaction(isolation="repeatable_read")
+            await transaction.start()
+            for statement in statements:
+                await connection.execute(statement)
+            report = await inspection.inspect(connection, database, parameters, for_apply=True)
+            await transaction.rollback()
+            return report
+
+    return run
+
+
+async def look(database: Database, **values: Any) -> PreflightReport:
+    return await run_preflight(database, MigrateParameters(**values), for_apply=False)
+
+
+async def change(database: Database, *statements: str) -> None:
+    async with connect(database) as connection:
+        for statement in statements:
+            await connection.execute(statement)
+
+
+def warned(report: PreflightReport) -> dict[str, str]:
+    """What is said by code, of the findings that this file is about."""
+    return {finding.code: finding.message for finding in report.warnings if finding.code.startswith(OURS)}
+
+
+@pytest.mark.parametrize(
+    ("make", "moved", "stays"),
+    [
+        pytest.param(
+            "CREATE VIEW a AS SELECT status FROM campaigns; CREATE VIEW b AS SELECT * FROM a;"
+            " CREATE MATERIALIZED VIEW c AS SELECT * FROM b; CREATE INDEX c_status ON c (status)",
+            ["view public.a"],
+            ["view b", "materialized view c"],
+            id="views on views",
+        ),
+        pytest.param(
+            "CREATE MATERIALIZED VIEW c AS SELECT id, status FROM campaigns; CREATE VIEW d AS SELECT * FROM c",
+            ["materialized view public.c"],
+            ["view d"],
+            id="materialized view",
+        ),
+        pytest.param(
+            "CREATE VIEW documents AS SELECT to_jsonb(c) AS document FROM campaigns AS c",
+            ["view public.documents"],
+            [],
+            id="whole rows",
+        ),
+        pytest.param(
+            "CREATE POLICY visible ON campaigns USING (status <> 'archived')",
+            ["policy visible ON public.campaigns"],
+            [],
+            id="policy",
+        ),
+        pytest.param(
+            "CREATE TRIGGER on_failure AFTER UPDATE OF status ON campaigns FOR EACH ROW WHEN (new.status = 'failed')"
+            " EXECUTE FUNCTION notify_change()",
+            ["trigger on_failure"],
+            [],
+            id="trigger",
+        ),
+        pytest.param(
+            "CREATE FUNCTION running() RETURNS bigint LANGUAGE sql BEGIN ATOMIC"
+            " SELECT count(*) FROM campaigns WHERE status = 'running'; END",
+            ["function public.running()"],
+            [],
+            id="function with a parsed body",
+        ),
+        pytest.param(
+            "CREATE VIEW v AS SELECT status FROM campaigns;"
+            " CREATE FUNCTION all_of_v() RETURNS SETOF v LANGUAGE sql AS 'SELECT * FROM v'",
+            ["view public.v"],
+            ["function all_of_v()"],
+            id="function over a view's rows",
+        ),
+    ],
+)
+async def test_what_is_moved_and_what_reads_through_it_is_one_warning(
+    look_after: LookAfter, make: str, moved: list[str], stays: list[str]
+) -> None:
+    report = await look_after(make)
+    assert report.blockers == []
+    (found,) = [finding for finding in report.warnings if finding.code == "dependents-moved"]
+    assert found.keys == moved
+    _, _, tail = found.message.partition("read through them: ")
+    assert [name.replace("public.", "") for name in tail.split(", ") if name] == sorted(stays)
+
+
+@pytest.mark.parametrize(
+    ("make", "named", "why"),
+    [
+        pytest.param(
+            "CREATE RULE watch AS ON UPDATE TO campaigns WHERE new.status = 'failed'"
+            " DO ALSO DELETE FROM campaign_exports WHERE campaign_id = new.id",
+            "rule watch on table campaigns",
+            "a rule is not moved",
+            id="rule",
+        ),
+        pytest.param(
+            "ALTER TABLE campaigns ADD is_done boolean GENERATED ALWAYS AS (status = 'completed') STORED",
+            "column is_done of table campaigns",
+            "DROP COLUMN would take it along",
+            id="generated column",
+        ),
+        pytest.param(
+            "ALTER TABLE campaigns ADD CONSTRAINT mixed CHECK (status <> 'completed' OR completed_at IS NOT NULL) NOT VALID",
+            "constraint mixed on table campaigns",
+            "a check that ties a legacy column to other columns",
+            id="check over other columns, too",
+        ),
+        pytest.param(
+            "ALTER TABLE campaigns ADD CONSTRAINT once UNIQUE (name, campaign_type, id)",
+            "constraint once on table campaigns",
+            "a unique constraint",
+            id="unique constraint",
+        ),
+        pytest.param(
+            "CREATE TABLE kinds (kind text PRIMARY KEY);"
+            " ALTER TABLE campaigns ADD CONSTRAINT of_a_kind FOREIGN KEY (campaign_type) REFERENCES kinds NOT VALID",
+            "constraint of_a_kind on table campaigns",
+            "a foreign key",
+            id="foreign key",
+        ),
+        pytest.param(
+            "CREATE CONSTRAINT TRIGGER late AFTER UPDATE OF status ON campaigns FOR EACH ROW EXECUTE FUNCTION notify_change()",
+            "trigger late on table campaigns",
+            "constraint trigger",
+            id="constraint trigger",
+        ),
+        pytest.param(
+            "CREATE MATERIALIZED VIEW one AS SELECT status FROM campaigns; CREATE MATERIALIZED VIEW two AS SELECT * FROM one",
+            "materialized view one",
+            "would have to be built anew",
+            id="materialized view on a materialized view",
+        ),
+        pytest.param(
+            "CREATE MATERIALIZED VIEW one AS SELECT id, status FROM campaigns;"
+            " CREATE FUNCTION all_of_it() RETURNS SETOF one LANGUAGE sql AS 'SELECT * FROM one'",
+            "function all_of_it()",
+            "built anew and swapped",
+            id="function over a materialized view's rows",
+        ),
+        pytest.param(
+            "CREATE MATERIALIZED VIEW one AS SELECT id, status FROM campaigns;"
+            " CREATE STATISTICS both_of_it ON id, status FROM one",
+            "statistics object both_of_it",
+            "built anew and swapped",
+            id="statistics over a materialized view",
+        ),
+        pytest.param(
+            "CREATE VIEW locking AS SELECT c.id, c.status, x.tableoid FROM campaigns AS c JOIN campaigns AS x ON x.id = c.id",
+            "view locking",
+            "the server does not take its new definition",
+            id="a definition that the server refuses",
+        ),
+    ],
+)
+async def test_what_is_in_the_way_says_why(look_after: LookAfter, make: str, named: str, why: str) -> None:
+    (found,) = [finding for finding in (await look_after(make)).blockers if finding.code == "dependent"]
+    assert found.keys[0].replace("public.", "") == named
+    assert why in found.message
+    assert "CASCADE" in found.remedy
+
+
+async def test_what_000035_records_and_drops_itself_is_a_warning_or_nothing(look_after: LookAfter) -> None:
+    report = await look_after(
+        "CREATE INDEX partial_mix ON campaigns (user_id) WHERE status = 'running'",
+        "CREATE UNIQUE INDEX expression_mix ON campaigns ((lower(campaign_type)), id)",
+        "ALTER TABLE campaigns ADD CONSTRAINT both_legacy CHECK (campaign_type <> 'x' OR status <> 'y')",
+        "CREATE STATISTICS together ON status, user_id FROM campaigns",
+    )
+    assert report.blockers == []
+    assert [*warned(report)] == ["dependents-recorded"]
+    assert "together" in warned(report)["dependents-recorded"]
+
+
+async def test_a_publication_s_column_list_is_handled_and_its_row_filter_is_in_the_way(look_after: LookAfter) -> None:
+    lists = "CREATE PUBLICATION listing FOR TABLE campaigns (id, name, status)"
+    try:
+        report = await look_after(lists)
+    except asyncpg.PostgresSyntaxError:
+        return  # PostgreSQL 14 has neither
+    assert "listing" in warned(report)["dependents-recorded"]
+    assert report.blockers == []
+    report = await look_after("CREATE PUBLICATION filtering FOR TABLE campaigns WHERE (status <> 'archived')")
+    (found,) = report.blockers
+    assert "filters its rows" in found.message
+
+
+async def test_every_kind_of_reader_at_once_is_moved_and_nothing_is_changed(sample_factory: Any) -> None:
+    database = await sample_factory()
+    await change(database, READERS.read_text())
+    async with connect(database) as connection:
+        before = await connection.fetchval(EVERYTHING)
+        report = await look(database)
+        assert await connection.fetchval(EVERYTHING) == before
+        assert await connection.fetchval("SELECT count(*) FROM pg_proc WHERE proname LIKE 'migration%'") == 0
+    assert report.blockers == []
+    (moved,) = [finding for finding in report.warnings if finding.code == "dependents-moved"]
+    assert moved.count == 8
+    assert "view running_campaign_counts" in moved.message
+    assert "campaign_app may write through view public.campaign_api" in warned(report)["view-is-written"]
+
+
+async def test_a_reader_of_another_owner_is_in_the_way(sample_factory: Any, server: Database) -> None:
+    database = await sample_factory()
+    role = f"owner_{uuid.uuid4().hex[:8]}"
+    await change(
+        database,
+        f"CREATE ROLE {role} LOGIN PASSWORD 'secret'",
+        "CREATE VIEW theirs AS SELECT status FROM campaigns",
+        f"CREATE ROLE {role}_app",
+        f"ALTER VIEW theirs OWNER TO {role}_app",
+        f"GRANT CREATE, USAGE ON SCHEMA public TO {role}",
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}",
+    )
+    try:
+        report = await look(Database(**{**database.model_dump(), "user": role, "password": "secret"}))
+        (found,) = [finding for finding in report.blockers if finding.code == "dependent"]
+        assert f"it belongs to {role}_app" in found.message, warned(report)
+        await change(
+            database, f"REVOKE CREATE ON SCHEMA public FROM {role}", "REVOKE CREATE ON SCHEMA public FROM PUBLIC"
+        )
+        report = await look(Database(**{**database.model_dump(), "user": role, "password": "secret"}))
+        assert "permission denied" in warned(report)["rehearsal-impossible"]
+        assert [finding.keys for finding in report.blockers if finding.code == "dependent"] == [["view theirs"]]
+    finally:
+        await change(
+            database, f"DROP OWNED BY {role}, {role}_app", f"DROP ROLE {role}", f"DROP ROLE {role}_app",
+        )  # fmt: skip
+
+
+async def test_a_trigger_function_that_reads_a_legacy_field_is_in_the_way_with_its_line(look_after: LookAfter) -> None:
+    make = (
+        "CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS E'\\nBEGIN\\n  IF NEW.name <> \\'x\\' THEN\\n"
+        "    RAISE NOTICE \\'%\\', NEW.status;\\n  END IF;\\n  RETURN NEW;\\nEND';"
+        "CREATE TRIGGER audited AFTER UPDATE OF name ON campaigns FOR EACH ROW EXECUTE FUNCTION audit()"
+    )
+    (found,) = (await look_after(make)).blockers
+    assert found.code == "trigger-reads-legacy-column"
+    for words in ("trigger audited", "audit()", "line 4: status in `RAISE NOTICE '%', NEW.status;`", "every write"):
+        assert words in found.message
+    report = await look_after(make, "ALTER TABLE campaigns DISABLE TRIGGER audited")
+    assert report.blockers == []
+    assert "audit()" in warned(report)["function-names-legacy-column"]
+
+
+async def test_functions_that_use_legacy_columns_are_named_with_their_lines(look_after: LookAfter) -> None:
+    report = await look_after(
+        "CREATE FUNCTION kinds() RETURNS bigint LANGUAGE plpgsql AS"
+        " E'\\nBEGIN\\n  RETURN (SELECT count(DISTINCT campaign_type) FROM campaigns);\\nEND'",
+        "CREATE FUNCTION other() RETURNS bigint LANGUAGE sql AS 'SELECT count(status) FROM campaign_jobs -- campaigns'",
+        "CREATE FUNCTION documents() RETURNS SETOF jsonb LANGUAGE sql AS 'SELECT to_jsonb(c) FROM campaigns AS c'",
+        "CREATE FUNCTION hidden(x text) RETURNS void LANGUAGE plpgsql AS"
+        " $$BEGIN EXECUTE 'UPDATE campaigns SET ' || x || ' = 1'; END$$",
+        "CREATE FUNCTION of_jobs() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$BEGIN UPDATE campaigns SET status = 'running' WHERE id = NEW.campaign_id; RETURN NEW; END$$;"
+        "CREATE TRIGGER begun AFTER INSERT ON campaign_jobs FOR EACH ROW EXECUTE FUNCTION of_jobs()",
+    )
+    assert report.blockers == []
+    named = [finding.message for finding in report.warnings if finding.code == "function-names-legacy-column"]
+    assert len(named) == 2
+    assert "plpgsql function kinds() uses legacy columns: line 3: campaign_type" in named[0].replace("public.", "")
+    assert "of_jobs()" in named[1]
+    assert "called by trigger begun on campaign_jobs" in named[1].replace("public.", "")
+    assert "documents()" in warned(report)["function-reads-whole-rows"]
+    assert "hidden(text)" in warned(report)["function-not-looked-into"]
+
+
+async def test_live_statements_are_named_with_their_calls_and_nothing_is_written_down(
+    legacy_database: Database,
+) -> None:
+    async with connect(legacy_database) as connection:
+        await connection.execute("CREATE EXTENSION pg_stat_statements")
+        await connection.fetchval("SELECT pg_stat_statements_reset() IS NULL")
+        for _ in range(3):
+            await connection.fetch("SELECT id FROM campaigns WHERE status = 'running'")
+        report = await look(legacy_database)
+        assert await connection.fetchval("SELECT to_regclass('migration_statement_looks')") is None
+    (found,) = [finding for finding in report.warnings if finding.code == "legacy-statements"]
+    assert any(key.startswith("3 calls by postgres: SELECT id FROM campaigns") for key in found.keys)
