@@ -97,7 +97,7 @@ def reported(*, steps_in_all: int) -> Callable[[Story[P]], Conducted[P]]:
 
         # Prefect makes the form and checks the parameters from these; it would look the names up in this module.
         signature = inspect.signature(story, eval_str=True).replace(return_annotation=State)
-        conducted.__signature__ = signature  # type: ignore[attr-defined]
+        conducted.__signature__ = signature  # type: ignore[attr-defined]  # Prefect reads the parameters from it
         conducted.__annotations__ = {name: given.annotation for name, given in signature.parameters.items()}
         return conducted
 

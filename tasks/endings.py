@@ -36,8 +36,9 @@ def planned(found: PreflightReport, plan: Plan) -> Ending:
     """A plan was made."""
     return Ending(
         Outcome.PLANNED,
-        f"Planned, nothing was changed: {len(plan.statements)} statements, about {plan.seconds:.1f} s for {found.campaigns:,} campaigns"
-        f" and {found.domains:,} domains, {len(found.warnings)} warnings. Run it with mode=apply (--mode apply).",
+        f"Planned, nothing was changed: {len(plan.statements)} statements, about {plan.seconds:.1f} s for"
+        f" {found.campaigns:,} campaigns and {found.domains:,} domains, {len(found.warnings)} warnings."
+        " Run it with mode=apply (--mode apply).",
     )
 
 

@@ -20,7 +20,8 @@ from uuid import uuid4
 
 from tasks.core import sql_files
 from tasks.core.database import Database
-from tasks.core.models import LockHold, Outcome, RunReport, StepRecord
+from tasks.core.models import LockHold, Outcome, StepRecord
+from tasks.core.run_report import RunReport
 from tasks.core.settings import Parameters
 
 DETAIL_LENGTH = 300

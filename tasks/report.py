@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tasks import publish, recorder
 from tasks.core import report as reports
-from tasks.core.models import Outcome, RunReport, StepRecord
+from tasks.core.models import Outcome, StepRecord
+from tasks.core.run_report import RunReport
 from tasks.steps import MINUTE, step
 
 

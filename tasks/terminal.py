@@ -12,7 +12,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from tasks.core import report as reports
-from tasks.core.models import RunReport, StepRecord
+from tasks.core.models import StepRecord
+from tasks.core.run_report import RunReport
 from tasks.recorder import Listener
 
 PLAIN_LINE_EVERY_SECONDS = 5.0

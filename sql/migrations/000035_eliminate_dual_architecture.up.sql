@@ -1621,10 +1621,29 @@ BEGIN
             RAISE EXCEPTION 'the legacy values of some campaigns are not kept yet'
                 USING ERRCODE = 'data_exception', HINT = 'Run migrate-campaign-data.sql again; nothing has been changed.';
         END IF;
+    END IF;
 
+    -- What the dashboards ask of all campaigns at once, by phase and status.
+    CREATE OR REPLACE VIEW campaign_performance_metrics AS
+    SELECT
+        current_phase,
+        phase_status,
+        count(*) AS campaign_count,
+        round(avg(domains), 2) AS avg_domains,
+        round(avg(leads), 2) AS avg_leads,
+        round(avg(dns_validated_domains), 2) AS avg_dns_validated_domains,
+        round(avg(http_validated_domains), 2) AS avg_http_validated_domains,
+        round(avg(progress), 2) AS avg_progress,
+        round(avg(extract(EPOCH FROM completed_at - started_at))::numeric, 3) AS avg_duration_seconds
+    FROM campaigns
+    GROUP BY current_phase, phase_status;
+    COMMENT ON VIEW campaign_performance_metrics IS 'phases migration: campaigns, averages and durations by phase and status';
+
+    IF migration_has_column('campaign_type') THEN
         -- Recorded while nobody else can change the table's definition, and everybody its rows.
         LOCK TABLE campaigns IN SHARE UPDATE EXCLUSIVE MODE;
         PERFORM migration_record_legacy();
+        PERFORM migration_create_keep_row();
         LOCK TABLE campaigns IN ACCESS EXCLUSIVE MODE;
         PERFORM set_config('migration.locked_at', clock_timestamp()::text, true);
         ALTER TABLE campaigns
@@ -1658,7 +1677,6 @@ BEGIN
         LOOP
             EXECUTE saved.drop_statement;
         END LOOP;
-        PERFORM migration_create_keep_row();
         INSERT INTO migration_saved_objects (position, kind, identity) VALUES (0, 'contracted', 'campaigns');
     END IF;
 
@@ -1678,22 +1696,6 @@ BEGIN
     END LOOP;
 END
 $block$;
-
--- What the dashboards ask of all campaigns at once, by phase and status.
-CREATE OR REPLACE VIEW campaign_performance_metrics AS
-SELECT
-    current_phase,
-    phase_status,
-    count(*) AS campaign_count,
-    round(avg(domains), 2) AS avg_domains,
-    round(avg(leads), 2) AS avg_leads,
-    round(avg(dns_validated_domains), 2) AS avg_dns_validated_domains,
-    round(avg(http_validated_domains), 2) AS avg_http_validated_domains,
-    round(avg(progress), 2) AS avg_progress,
-    round(avg(extract(EPOCH FROM completed_at - started_at))::numeric, 3) AS avg_duration_seconds
-FROM campaigns
-GROUP BY current_phase, phase_status;
-COMMENT ON VIEW campaign_performance_metrics IS 'phases migration: campaigns, averages and durations by phase and status';
 
 -- block: hand_over
 -- What this migration has made belongs to the owner of campaigns, so that triggers and functions work on when the role that ran

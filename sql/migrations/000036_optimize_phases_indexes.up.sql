@@ -115,6 +115,9 @@ BEGIN
                 WHEN found_index.indexrelid IS NULL
                     THEN 'the name belongs to something that is no index'
                 WHEN NOT (found_index.indisvalid AND found_index.indisready AND found_index.indislive)
+                    AND builder.pid IS NOT NULL
+                    THEN format('session %s is building the index; run this again when it has ended', builder.pid)
+                WHEN NOT (found_index.indisvalid AND found_index.indisready AND found_index.indislive)
                     THEN format(
                         'the index is invalid, a build of it did not end; DROP INDEX CONCURRENTLY %I.%I removes it',
                         home, wanted_index.index_name
@@ -131,6 +134,7 @@ BEGIN
         INNER JOIN pg_catalog.pg_class AS relation
             ON relation.relname = wanted_index.index_name AND relation.relnamespace = to_regnamespace(quote_ident(home))
         LEFT JOIN pg_catalog.pg_index AS found_index ON found_index.indexrelid = relation.oid
+        LEFT JOIN pg_catalog.pg_stat_progress_create_index AS builder ON builder.index_relid = relation.oid
     ) AS taken
     WHERE taken.problem IS NOT NULL;
     IF problems IS NOT NULL THEN

@@ -298,36 +298,3 @@ class SuccessCriterion(Model):
     text: str
     status: CheckStatus
     evidence: str
-
-
-class RunReport(Model):
-    """All that a run has to say; report.json is this model's `public()` form."""
-
-    run_id: str
-    outcome: Outcome
-    message: str
-    started_at: str
-    finished_at: str
-    database_name: str
-    schema_name: str
-    address: str
-    tool_version: str
-    commit: str | None = None
-    sql_files: dict[str, str] = Field(default_factory=dict)
-    contacts: dict[str, str] = Field(default_factory=dict)
-    steps: list[StepRecord] = Field(default_factory=list)
-    preflight: PreflightReport | None = None
-    plan: list[PlannedStatement] = Field(default_factory=list)
-    decisions: list[Decision] = Field(default_factory=list)
-    work_left: list[WorkLeft] = Field(default_factory=list)
-    backup: BackupManifest | None = None
-    transform: TransformResult | None = None
-    locks: list[LockHold] = Field(default_factory=list)
-    before: BenchmarkRun | None = None
-    after: BenchmarkRun | None = None
-    comparison: Comparison | None = None
-    validation: list[CheckResult] = Field(default_factory=list)
-    integration: list[CheckResult] = Field(default_factory=list)
-    criteria: list[SuccessCriterion] = Field(default_factory=list)
-    peak_rss_mb: float = 0.0
-    extra: dict[str, Any] = Field(default_factory=dict)

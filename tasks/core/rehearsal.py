@@ -211,4 +211,4 @@ def _renamed_function(definition: str) -> str:
 
 
 def _is_campaigns(table: Message, schema: str) -> bool:
-    return bool(table.relname == "campaigns" and table.schemaname in ("", schema))  # type: ignore[attr-defined]
+    return bool(table.relname == "campaigns" and table.schemaname in ("", schema))  # type: ignore[attr-defined]  # protobuf messages are typed loosely here

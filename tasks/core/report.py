@@ -16,9 +16,10 @@ from rich.table import Table
 
 from tasks.core import comparison as comparisons
 from tasks.core import errors
-from tasks.core.models import BenchmarkRun, CheckResult, Comparison, Model, PatternTiming, RunReport
+from tasks.core.models import BenchmarkRun, CheckResult, Comparison, Model, PatternTiming
 from tasks.core.report_criteria import success_criteria
 from tasks.core.report_html import render
+from tasks.core.run_report import RunReport
 
 __all__ = [
     "check_report_directory", "public", "success_criteria", "summary_markdown", "terminal_table", "write_reports",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tasks.core.models import CheckResult, CheckStatus, Outcome, RunReport, SuccessCriterion
+from tasks.core.models import CheckResult, CheckStatus, Outcome, SuccessCriterion
+from tasks.core.run_report import RunReport
 
 SCHEMA, PERFORMANCE, INTEGRITY, ROLLBACK = (
     "Schema Alignment",

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from tasks.core import report_charts as charts
 from tasks.core.comparison import label, number, sentence
-from tasks.core.models import RunReport
+from tasks.core.run_report import RunReport
 
 TEMPLATES = Path(__file__).parent / "templates"
 METHOD = (

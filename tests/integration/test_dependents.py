@@ -130,14 +130,18 @@ async def test_a_trigger_on_status_fires_on_the_phase_status(with_readers: Datab
     ("statement", "named", "why"),
     [
         (
-            ("CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM NEW.status; RETURN NULL; END';"
-            "CREATE TRIGGER reads_it AFTER UPDATE OF status ON campaigns FOR EACH ROW EXECUTE FUNCTION f()"),
+            (
+                "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM NEW.status; RETURN NULL; END';"
+                "CREATE TRIGGER reads_it AFTER UPDATE OF status ON campaigns FOR EACH ROW EXECUTE FUNCTION f()"
+            ),
             "reads_it",
             "every write would fail",
         ),
         (
-            ("CREATE MATERIALIZED VIEW one AS SELECT status FROM campaigns;"
-            "CREATE MATERIALIZED VIEW two AS SELECT * FROM one"),
+            (
+                "CREATE MATERIALIZED VIEW one AS SELECT status FROM campaigns;"
+                "CREATE MATERIALIZED VIEW two AS SELECT * FROM one"
+            ),
             "one",
             "built anew",
         ),

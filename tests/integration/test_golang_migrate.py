@@ -413,29 +413,41 @@ async def test_a_file_of_golang_migrates_that_fails_leaves_nothing_but_the_dirty
     assert await version_of(at_34) == [(36, False)]
 
 
-@pytest.mark.parametrize("first", ["golang", "ours"])
-async def test_of_both_at_once_one_does_the_work_and_the_other_finds_it_done(at_34: Database, first: str) -> None:
-    """Whoever has the lock first: the database ends migrated, clean at 36, and nobody gets an error but a refusal."""
+async def test_golang_migrate_first_then_ours_waits_and_finds_the_work_done(at_34: Database) -> None:
     await do_transform(at_34)
+    async with golang(at_34) as tool:
+        await tool.lock()
+        contracting = asyncio.create_task(contract(at_34, locks=LockLimits(lock_wait_limit_seconds=30)))
+        await asyncio.sleep(0.5)
+        for version in (35, 36):
+            await tool.set_version(version, dirty=True)
+            await tool.connection.execute(sql_files.migration(version, "up"))
+            await tool.set_version(version, dirty=False)
+        assert not contracting.done()
+        await tool.unlock()
+    await contracting
+    assert await standing(at_34) is State.MIGRATED
+    assert await version_of(at_34) == [(36, False)]
 
-    async def theirs() -> None:
-        async with golang(at_34) as tool:
-            await asyncio.sleep(0.0 if first == "golang" else 0.5)
-            await tool.lock()
-            try:
-                (version, dirty), *_ = await version_of(at_34)
-                assert not dirty
-                for step in range(version + 1, 37):
-                    await tool.set_version(step, dirty=True)
-                    await tool.connection.execute(sql_files.migration(step, "up"))
-                    await tool.set_version(step, dirty=False)
-            finally:
-                await tool.unlock()
 
-    async def ours() -> None:
-        await asyncio.sleep(0.5 if first == "golang" else 0.0)
-        await contract(at_34, locks=LockLimits(lock_wait_limit_seconds=30))
-
-    await asyncio.gather(theirs(), ours())
+async def test_golang_migrate_in_the_middle_of_our_index_builds_is_told_whom_to_wait_for(at_34: Database) -> None:
+    """Our builds cannot hold its locks. Its file changes nothing then; what is to be done stands in both messages."""
+    async with golang(at_34) as tool:
+        await tool.step(35, "up")
+        async with connect(at_34) as old, old.transaction(isolation="repeatable_read"):
+            await old.fetchval("SELECT count(*) FROM generated_domains")
+            contracting = asyncio.create_task(contract(at_34))
+            await until_true(
+                at_34,
+                "SELECT pid FROM pg_stat_progress_create_index"
+                " WHERE datname = current_database() AND phase LIKE 'waiting%'",
+            )
+            with pytest.raises(Exception, match=r"session \d+ is building the index; run this again when it has ended"):
+                await tool.step(36, "up")
+        assert await version_of(at_34) == [(36, True)]
+        with pytest.raises(errors.VersionUnclear, match="migrate force 35"):
+            await contracting
+        await tool.set_version(35, dirty=False)
+        await contract(at_34)
     assert await standing(at_34) is State.MIGRATED
     assert await version_of(at_34) == [(36, False)]

@@ -180,7 +180,7 @@ async def test_our_attempts_come_at_irregular_times_and_less_and_less_often(
         async with long_transaction(legacy_database):
             with pytest.raises(errors.LockNotGranted):
                 await do_transform(legacy_database)
-        pauses.append([float(record.args[3]) for record in caplog.records if "no lock within" in record.msg])  # type: ignore[index,arg-type]
+        pauses.append([float(record.args[3]) for record in caplog.records if "no lock within" in record.msg])  # type: ignore[index,arg-type]  # log arguments are typed loosely
     assert pauses[0] != pauses[1]
     for series in pauses:
         assert series[-1] > series[0]
@@ -306,14 +306,13 @@ async def test_an_autovacuum_gives_way(private_server: PostgresServer) -> None:
     """It does so only for a lock that has waited for deadlock_timeout, longer than writers may be kept waiting."""
     async with connect(private_server.database()) as connection:
         await connection.execute("ALTER SYSTEM SET autovacuum_naptime = '1s'")
-        await connection.execute("ALTER SYSTEM SET autovacuum_vacuum_cost_delay = '100ms'")
-        await connection.execute("ALTER SYSTEM SET autovacuum_vacuum_cost_limit = 1")
     await asyncio.to_thread(private_server.restart)
     database = await create_database(private_server.database(), "vacuumed")
     await build_sample_database(database, campaigns=60, domains=6_000)
     async with connect(database) as connection:
         await connection.execute(
-            "ALTER TABLE generated_domains SET (autovacuum_vacuum_threshold = 0, autovacuum_vacuum_scale_factor = 0)"
+            "ALTER TABLE generated_domains SET (autovacuum_vacuum_threshold = 0, autovacuum_vacuum_scale_factor = 0,"
+            " autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1)"
         )
         await connection.execute("UPDATE generated_domains SET http_title = 'dead rows'")
     at_work = "SELECT count(*) FROM pg_stat_progress_vacuum WHERE relid = 'generated_domains'::regclass"

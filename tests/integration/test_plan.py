@@ -27,8 +27,9 @@ READERS = sql_files.SQL_DIRECTORY / "sample" / "plant_readers.sql"
 INSIDE = "inside 000035"
 # Reads, settings and locks; what each lock is for says the plan's column. The ledger and the record of what was changed.
 UNPLANNED = re.compile(
-    r"(SELECT(?!.*\bmigration_\w+\()|SELECT.*\bmigration_benchmark_\w+|VALUES|WITH|SET|RESET|SHOW|LOCK TABLE|BEGIN|COMMIT|ROLLBACK"
-    r"|SAVEPOINT|RELEASE|EXPLAIN|(INSERT INTO|UPDATE) migration_(saved_objects|ledger|runs|statement_looks|custom_mappings))\b",
+    r"(SELECT(?!.*\bmigration_\w+\()|SELECT.*\bmigration_benchmark_\w+|VALUES|WITH|SET|RESET|SHOW|LOCK TABLE|BEGIN"
+    r"|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|EXPLAIN"
+    r"|(INSERT INTO|UPDATE) migration_(saved_objects|ledger|runs|statement_looks|custom_mappings))\b",
     re.IGNORECASE,
 )
 BENCHMARK = "sql/scripts/performance-benchmark.sql"
@@ -150,8 +151,6 @@ async def test_apply_does_what_the_plan_said(
     report = await apply(database, parameters)
 
     begins = next(n for n, text in enumerate(executed.statements) if "IF NOT EXISTS migration_runs" in text)
-    Path("/tmp/wP/left").write_text("\n".join(as_planned(executed.statements[begins:])))  # DEBUG
-    Path("/tmp/wP/right").write_text("\n".join(to_execute(plan)))  # DEBUG
     assert as_planned(executed.statements[begins:]) == to_execute(plan)
     async with connect(database) as connection:
         done = await ledger(connection)

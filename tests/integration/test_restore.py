@@ -20,7 +20,7 @@ from tasks.core.toolkit import install
 async def test_a_backup_is_restored_beside_the_old_database(
     legacy_database: Database, server: Database, tmp_path: Path, form: str
 ) -> None:
-    await make_backup(legacy_database, "public", tmp_path / "backup", format=form)  # type: ignore[arg-type]
+    await make_backup(legacy_database, "public", tmp_path / "backup", format=form)  # type: ignore[arg-type]  # a parametrized literal
     async with connect(legacy_database) as connection:
         await connection.execute("DELETE FROM campaigns WHERE status = 'paused'")
     report = await restore.restore_backup(legacy_database, "public", tmp_path / "backup", unheard)

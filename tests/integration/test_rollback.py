@@ -224,7 +224,7 @@ async def test_both_models_stay_in_step_whichever_side_writes(legacy_database: D
             await connection.execute(
                 "UPDATE campaigns SET status = 'failed', phase_status = 'completed' WHERE id = $1", two
             )
-        assert refused.value.sqlstate == "23514"  # type: ignore[attr-defined]
+        assert refused.value.sqlstate == "23514"  # type: ignore[attr-defined]  # only server errors have one
         kept = await connection.fetch(
             "SELECT c.id FROM campaigns AS c LEFT JOIN migration_legacy_values AS v ON v.campaign_id = c.id"
             " WHERE (v.campaign_type, v.status, v.launch_sequence)"

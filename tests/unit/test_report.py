@@ -25,11 +25,11 @@ from tasks.core.models import (
     Outcome,
     PatternTiming,
     PreflightReport,
-    RunReport,
     State,
     StepRecord,
 )
 from tasks.core.report_criteria import NAMED_CHECKS, WAY_BACK
+from tasks.core.run_report import RunReport
 
 NASTY = "<script>alert('x')</script> & \"quoted\""
 KEYS = {
@@ -134,7 +134,7 @@ def test_report_json_has_the_agreed_keys_for_a_full_run(full: RunReport) -> None
         if isinstance(expected, set):
             assert expected <= document[key].keys(), key
         else:
-            assert isinstance(document[key], expected), key  # type: ignore[arg-type]
+            assert isinstance(document[key], expected), key  # type: ignore[arg-type]  # types as data
     assert document["benchmark"]["headline"].keys() >= {"improvement_percent", "low", "high", "verdict"}
     assert document["benchmark"]["patterns"][0].keys() >= {
         "name", "category", "before_ms", "after_ms", "improvement_percent", "status", "before_blocks", "after_blocks",

@@ -29,7 +29,7 @@ def test_every_marked_block_is_closed() -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_a_file_is_plain_sql_without_transaction_control(file: object) -> None:
-    text = file.read_text()  # type: ignore[attr-defined]
+    text = file.read_text()  # type: ignore[attr-defined]  # a parametrized path
     for statement in sql_files.statements(text):
         words = [line for line in statement.splitlines() if line and not line.startswith("--")]
         assert words, "a statement that is only a comment"

@@ -145,7 +145,7 @@ def _place(body: str, piece: Piece) -> int:
 
 def _dynamic(body: Body, piece: Piece, pieces: Parsed, around: Surroundings) -> Iterator[Use]:
     tree = parsed(SELECT + piece.text)
-    expression = tree.stmts[0].stmt.select_stmt.target_list[0].res_target.val if tree is not None else None  # type: ignore[attr-defined]
+    expression = tree.stmts[0].stmt.select_stmt.target_list[0].res_target.val if tree is not None else None  # type: ignore[attr-defined]  # protobuf messages are typed loosely here
     texts = compose(expression, lambda name: _held(name, pieces)) if expression is not None else []
     for composed in texts or [Composed("", "", is_sure=False)]:
         inside = parsed(composed.text)
@@ -175,7 +175,7 @@ def _held(name: str, pieces: Parsed) -> Sequence[Composed]:
             continue
         tree = parsed(SELECT + piece.text[values[0][0] : values[0][1]])
         if tree is not None:
-            target = tree.stmts[0].stmt.select_stmt.target_list[0].res_target.val  # type: ignore[attr-defined]
+            target = tree.stmts[0].stmt.select_stmt.target_list[0].res_target.val  # type: ignore[attr-defined]  # protobuf messages are typed loosely here
             held += compose(target, lambda _: ())
     return held[:20]
 

@@ -22,14 +22,14 @@ def mentions(tree: Message, surroundings: Surroundings, *, bare: bool = False) -
         bare: the text is an expression behind a SELECT of ours: a row that stands there alone goes nowhere.
     """
     reader = _Reader(surroundings, bare=bare)
-    for statement in tree.stmts:  # type: ignore[attr-defined]
+    for statement in tree.stmts:  # type: ignore[attr-defined]  # protobuf messages are typed loosely here
         reader.visit(statement.stmt, Scope())
     return reader.found
 
 
 def reads_stars(tree: Message, surroundings: Surroundings) -> bool:
     """Whether what a statement returns has all columns of campaigns among its own."""
-    (statement,) = tree.stmts[:1] or (None,)  # type: ignore[attr-defined]
+    (statement,) = tree.stmts[:1] or (None,)  # type: ignore[attr-defined]  # protobuf messages are typed loosely here
     if statement is None:
         return False
     return _Reader(surroundings, bare=True).visit(statement.stmt, Scope()).how is not None
@@ -260,7 +260,7 @@ class _Reader:
         elif self.qualified(fields[-1], scope) is not None:
             self.note("the whole row", location, "whole row")
 
-    def indirection(self, message: Any, scope: Scope, handed_on: bool) -> None:  # noqa: FBT001, ARG002
+    def indirection(self, message: Any, scope: Scope, handed_on: bool) -> None:  # noqa: FBT001, ARG002 - every visitor has this signature
         """(c).status and $1.status."""
         first, kind = message.indirection[0], message.arg.WhichOneof("node")
         name = first.string.sval if first.WhichOneof("node") == "string" else ""
@@ -274,21 +274,21 @@ class _Reader:
             self.visit(message.arg, scope)
         self.visit_all(message.indirection, scope)
 
-    def call(self, call: Any, scope: Scope, handed_on: bool) -> None:  # noqa: FBT001, ARG002
+    def call(self, call: Any, scope: Scope, handed_on: bool) -> None:  # noqa: FBT001, ARG002 - every visitor has this signature
         counts = bool(call.funcname) and call.funcname[-1].string.sval in NO_READERS
         for argument in call.args:
             self.visit(argument, scope, handed_on=not counts)
         for part in parts_of(call, leave_out={"args"}):
             self.visit(part, scope)
 
-    def target(self, target: Any, scope: Scope, handed_on: bool) -> None:  # noqa: FBT001, ARG002
+    def target(self, target: Any, scope: Scope, handed_on: bool) -> None:  # noqa: FBT001, ARG002 - every visitor has this signature
         self.visit(target.val, scope, handed_on=not self.bare)
         self.visit_all(target.indirection, scope)
 
-    def cast(self, cast: Any, scope: Scope, handed_on: bool) -> None:  # noqa: FBT001, ARG002
+    def cast(self, cast: Any, scope: Scope, handed_on: bool) -> None:  # noqa: FBT001, ARG002 - every visitor has this signature
         self.visit(cast.arg, scope, handed_on=True)
 
-    def sub_link(self, link: Any, scope: Scope, handed_on: bool) -> None:  # noqa: FBT001, ARG002
+    def sub_link(self, link: Any, scope: Scope, handed_on: bool) -> None:  # noqa: FBT001, ARG002 - every visitor has this signature
         self.visit(link.testexpr, scope)
         before = self.bare
         # EXISTS (SELECT * ...) hands nothing on.

@@ -75,6 +75,8 @@ def check_tables(subject: Subject) -> None:
                 "They carry neither triggers nor indexes of ours: detach them.",
                 table["foreign_partitions"],
             )
+            # What they hold may not even be reachable.
+            subject.counts_rows = False
         if name == "campaigns" and table["last_column_number"] >= COLUMN_WARNING:
             note = subject.block if table["last_column_number"] >= COLUMN_LIMIT else subject.warn
             note(
