@@ -247,5 +247,5 @@ class DemoParameters(BaseModel):
     )
     plant_dependents: bool = Field(
         default=False,
-        description="Plant a view on a legacy column and an index under one of our names: preflight refuses both.",
+        description="Plant a view on a legacy column and an index under one of our names: the migration keeps both.",
     )

@@ -10,7 +10,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from tasks.core import sql_files
+from tasks.core import backup, benchmark, legacy_statements, sql_files
+from tasks.core import plan as plans
 from tasks.core.database import Database, connect
 from tasks.core.models import PreflightReport
 from tasks.core.preflight import inspection, run_preflight
@@ -305,6 +306,23 @@ async def test_functions_that_use_legacy_columns_are_named_with_their_lines(look
     assert "called by trigger begun on campaign_jobs" in named[1].replace("public.", "")
     assert "documents()" in warned(report)["function-reads-whole-rows"]
     assert "hidden(text)" in warned(report)["function-not-looked-into"]
+
+
+async def test_what_this_tool_asks_itself_is_no_legacy_statement(legacy_database: Database, tmp_path: Path) -> None:
+    async with connect(legacy_database) as connection:
+        await connection.execute("CREATE EXTENSION pg_stat_statements")
+        await connection.fetchval("SELECT pg_stat_statements_reset() IS NULL")
+    await look(legacy_database)
+    await plans.make_plan(legacy_database, MigrateParameters())
+    await backup.make_backup(legacy_database, "public", tmp_path / "backup")
+    inputs = await benchmark.draw_inputs(legacy_database, "public", seed=1)
+    run_id = str(uuid.uuid4())
+    await benchmark.measure(
+        legacy_database, "public", rounds=5, seed=1, benchmark_writes=False, run_id=run_id, parameters=inputs
+    )
+    report = await legacy_statements.look(legacy_database, "public", hours=24, record=False)
+    assert report.available
+    assert report.statements == []
 
 
 async def test_live_statements_are_named_with_their_calls_and_nothing_is_written_down(

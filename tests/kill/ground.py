@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.core import core_migrations, rollback, run, state, transform
+from tasks.core import core_migrations, rollback, run, sql_files, state, transform
 from tasks.core.database import Database, connect
 from tasks.core.models import State
 from tasks.core.progress import unheard
@@ -22,6 +22,21 @@ from tests.kill.picture import assert_sound, differences, picture, picture_of_ap
 # Does something to the driver's child, which stands at a point, so that its work ends.
 Blow = Callable[[Driven, Database], Awaitable[None]]
 
+# What real databases add, so that every step has something to do: readers of the legacy columns, names of ours that are
+# taken, results beside the domains' own statuses, a trigger that stamps, a foreign key twice.
+RICH = """
+    CREATE VIEW active_by_user AS SELECT user_id, count(*) AS campaigns FROM active_campaigns_view GROUP BY user_id;
+    CREATE MATERIALIZED VIEW campaigns_by_status AS SELECT status, count(*) AS campaigns FROM campaigns GROUP BY status;
+    CREATE UNIQUE INDEX campaigns_by_status_key ON campaigns_by_status (status);
+    ALTER TABLE campaigns ADD CONSTRAINT campaigns_progress_check CHECK (progress_percentage <= 100.5);
+    CREATE INDEX idx_domains_lead_ranking ON generated_domains USING hash (tld);
+    CREATE FUNCTION stamp_domain() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN NEW.last_validated_at := now(); RETURN NEW; END';
+    CREATE TRIGGER stamp_domains BEFORE UPDATE ON generated_domains FOR EACH ROW EXECUTE FUNCTION stamp_domain();
+    ALTER TABLE generated_domains ADD CONSTRAINT same_again
+        FOREIGN KEY (domain_generation_campaign_id) REFERENCES campaigns (id) ON DELETE CASCADE;
+"""
+PLANTED = [sql_files.SQL_DIRECTORY / "sample" / f"plant_{name}.sql" for name in ("dependents", "validation_results")]
 SAMPLE: dict[str, Any] = {"campaigns": 60, "domains": 1_500, "seed": 7}
 VERSION_TABLE = """
     CREATE TABLE schema_migrations (version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL);
@@ -105,12 +120,14 @@ class Ground:
     legacy: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    async def prepare(cls, server: Database, driven: Driven) -> Ground:
+    async def prepare(cls, server: Database, driven: Driven, *, rich: bool = False) -> Ground:
         """Build the template on a server and let two undisturbed runs, there and back, say what is to be expected."""
         template = await create_database(server, f"kill_template_{uuid.uuid4().hex[:8]}")
         await build_sample_database(template, **SAMPLE)
         async with connect(template) as connection:
             await connection.execute(VERSION_TABLE)
+            for text in [*map(sql_files.read, PLANTED), RICH] if rich else []:
+                await connection.execute(text)
         ground = cls(server, template.database)
         undisturbed = await ground.copy()
         ground.legacy = await picture_of_application(undisturbed)

@@ -255,7 +255,7 @@ async def main(options: argparse.Namespace) -> None:
                 spread=200,
                 single_rounds=100 * options.rounds,
             )
-    show(Console(), costs)
+    show(Console(width=None if sys.stdout.isatty() else 120), costs)
 
 
 if __name__ == "__main__":

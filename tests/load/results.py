@@ -151,10 +151,16 @@ def find_broken(errors: dict[str, int], recount: Recount, checks: dict[str, int]
     return broken
 
 
-def find_slow(longest_wait_ms: float, locks: list[LockHold], transform: TransformResult, domains: int) -> list[str]:
-    """The promises about time that did not hold. A machine that does other things besides can break them, too."""
+def find_slow(
+    longest_wait_ms: float | None, locks: list[LockHold], transform: TransformResult, domains: int
+) -> list[str]:
+    """The promises about time that did not hold. A machine that does other things besides can break them, too.
+
+    Args:
+        longest_wait_ms: None where somebody truncates: TRUNCATE waits for an index build to end, and all others for it.
+    """
     slow = []
-    if longest_wait_ms >= LONGEST_WAIT_MS:
+    if longest_wait_ms is not None and longest_wait_ms >= LONGEST_WAIT_MS:
         slow.append(f"a writer waited {longest_wait_ms:.0f} ms for the migration, not under {LONGEST_WAIT_MS:.0f} ms")
     if domains >= LARGE and transform.seconds > TRANSFORM_SCANS * transform.scan_seconds:
         ratio = transform.seconds / transform.scan_seconds

@@ -201,11 +201,13 @@ async def compute(
         checks=checks,
         check_examples=[example for check in monitor.checks for example in check.examples][:10],
         broken=results.find_broken(errors, counted, checks),
-        slow=results.find_slow(longest, migration.locks, transformed, options.domains),
+        slow=results.find_slow(
+            None if options.truncate_every else longest, migration.locks, transformed, options.domains
+        ),
     )
 
 
 if __name__ == "__main__":
     given = parse(sys.argv[1:])
     logging.basicConfig(level=logging.INFO if given.verbose else logging.WARNING, format="%(message)s")
-    sys.exit(asyncio.run(main(given, Console())))
+    sys.exit(asyncio.run(main(given, Console(width=None if sys.stdout.isatty() else 120))))
