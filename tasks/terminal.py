@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from tasks.core import plan as plans
 from tasks.core import report as reports
 from tasks.core.models import StepRecord
 from tasks.core.run_report import RunReport
@@ -42,6 +43,9 @@ class Closing(Listener):
             if self.console.width < FULL_TABLE_WIDTH:
                 table.columns = [column for column in table.columns if column.header not in LEFT_OUT_WHEN_NARROW]
             self.console.print(table)
+        if report.plan:
+            for part in plans.as_tables(report.plan, report.decisions, report.work_left):
+                self.console.print(part)
         if well:
             self.console.print(f"[bold green]{report.outcome}[/]  {escape(report.message)}", soft_wrap=True)
         else:

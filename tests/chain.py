@@ -133,7 +133,7 @@ class Chain:
         ).stdout  # fmt: skip
         entries = [entry for entry in re.split(r"\n--\n-- Name: ", text) if not OURS.search(entry)]
         lines = [line.rstrip(",") for entry in entries for line in entry.splitlines() if "restrict " not in line]
-        return sorted(line for line in lines if line.strip())
+        return sorted(_with_columns_in_order(line) for line in lines if line.strip())
 
     async def there_and_back(self) -> None:
         """Up, judged and counted, and down: every row and every definition is as it was."""
@@ -156,6 +156,15 @@ class Chain:
         """The schema as SQL writes it."""
         async with self.look() as connection:
             return str(await connection.fetchval("SELECT quote_ident($1)", self.schema))
+
+
+def _with_columns_in_order(line: str) -> str:
+    """Statistics over several columns name them in the order of the table."""
+    head, on, rest = line.partition(") ON ")
+    if not line.startswith("CREATE STATISTICS ") or not on:
+        return line
+    columns, _, table = rest.partition(" FROM ")
+    return f"{head}{on}{', '.join(sorted(columns.split(', ')))} FROM {table}"
 
 
 def differences(found: dict[str, str], wanted: dict[str, str]) -> dict[str, tuple[str | None, str | None]]:

@@ -356,8 +356,9 @@ BEGIN
       AND attname NOT IN ('current_phase', 'phase_status', 'progress', 'domains', 'leads', 'dns_validated_domains',
                           'http_validated_domains', 'campaign_type', 'status', 'launch_sequence')
       AND attname NOT LIKE '%\_before\_000035';
-    EXECUTE format(E'CREATE OR REPLACE FUNCTION campaigns_keep_row() RETURNS trigger LANGUAGE plpgsql AS $body$\n'
-                   'BEGIN\n%s\n    RETURN NEW;\nEND\n$body$', assignments);
+    -- Quoted as a string: a column's name may hold whatever a dollar quote begins and ends with.
+    EXECUTE format('CREATE OR REPLACE FUNCTION campaigns_keep_row() RETURNS trigger LANGUAGE plpgsql AS %L',
+                   format(E'BEGIN\n%s\n    RETURN NEW;\nEND', assignments));
     IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass(format('%I.campaigns', current_schema()))
                    AND tgname = 'zzz_campaigns_keep_row') THEN
         CREATE TRIGGER zzz_campaigns_keep_row BEFORE UPDATE ON campaigns FOR EACH ROW

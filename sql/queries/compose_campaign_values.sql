@@ -1,7 +1,7 @@
 -- Writes the query that counts campaigns by what both models say of them; a column that is not there counts as NULL. By its mark
 -- the look at pg_stat_statements knows that no application asks.
 SELECT format(
-    '/* migration_preflight */ SELECT %s, count(*) AS campaigns, (array_agg(id::text ORDER BY id))[1:20] AS keys FROM %s'
+    'SELECT /* migration_preflight */ %s, count(*) AS campaigns, (array_agg(id::text ORDER BY id))[1:20] AS keys FROM %s'
     ' GROUP BY 1, 2, 3, 4 ORDER BY 1 NULLS FIRST, 2 NULLS FIRST, 3 NULLS FIRST, 4 NULLS FIRST',
     string_agg(
         CASE WHEN a.attname IS NULL THEN 'NULL::text' ELSE format('%I::text COLLATE "C"', a.attname) END

@@ -5,7 +5,7 @@ SELECT
     t.name,
     format('SELECT count(*)::bigint AS count, NULL::text AS checksum FROM ONLY %s', t.name) AS count_statement,
     format(
-        '/* migration_backup */ SELECT count(*)::bigint AS count, coalesce(sum(%s::numeric), 0)::text AS checksum FROM ONLY %s AS t',
+        'SELECT /* migration_backup */ count(*)::bigint AS count, coalesce(sum(%s::numeric), 0)::text AS checksum FROM ONLY %s AS t',
         CASE WHEN t.is_plain THEN format('hash_record_extended(ROW(%s), 0)', t.columns) ELSE 'hashtextextended((t.*)::text, 0)' END,
         t.name
     ) AS checksum_statement,

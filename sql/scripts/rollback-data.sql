@@ -92,17 +92,17 @@ BEGIN
 
     -- The last BEFORE trigger has the last word, so that no stamp replaces a restored value.
     EXECUTE format(
-        $body$
-        CREATE FUNCTION migration_restore_row() RETURNS trigger LANGUAGE plpgsql SET search_path = %I, pg_temp AS $inner$
-        DECLARE
-            b campaigns_pre_migration_backup%%ROWTYPE;
-        BEGIN
-            SELECT * INTO STRICT b FROM campaigns_pre_migration_backup WHERE id = OLD.id;
-            %s
-            RETURN NEW;
-        END
-        $inner$
-        $body$, current_schema(), assignments);
+        'CREATE FUNCTION migration_restore_row() RETURNS trigger LANGUAGE plpgsql SET search_path = %I, pg_temp AS %L',
+        current_schema(), format(
+            $body$
+            DECLARE
+                b campaigns_pre_migration_backup%%ROWTYPE;
+            BEGIN
+                SELECT * INTO STRICT b FROM campaigns_pre_migration_backup WHERE id = OLD.id;
+                %s
+                RETURN NEW;
+            END
+            $body$, assignments));
     CREATE TRIGGER zzzz_migration_restore_row BEFORE UPDATE ON campaigns
         FOR EACH ROW EXECUTE FUNCTION migration_restore_row();
     UPDATE campaigns SET name = name WHERE id = ANY (coalesce(changed, '{}') || coalesce(deleted, '{}'));

@@ -36,8 +36,9 @@ BEGIN
     FROM pg_attribute
     WHERE attrelid = domains_oid AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
       AND attname NOT IN ('dns_status', 'http_status');
-    EXECUTE format(E'CREATE OR REPLACE FUNCTION migration_status_keep_row() RETURNS trigger LANGUAGE plpgsql AS $body$\n'
-                   'BEGIN\n%s\n    RETURN NEW;\nEND\n$body$', assignments);
+    -- Quoted as a string: a column's name may hold whatever a dollar quote begins and ends with.
+    EXECUTE format('CREATE OR REPLACE FUNCTION migration_status_keep_row() RETURNS trigger LANGUAGE plpgsql AS %L',
+                   format(E'BEGIN\n%s\n    RETURN NEW;\nEND', assignments));
     REVOKE ALL ON FUNCTION migration_status_keep_row() FROM PUBLIC;
     IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = domains_oid AND tgname = ours) THEN
         CREATE TRIGGER zzz_migration_keep_domain BEFORE UPDATE ON generated_domains FOR EACH ROW
@@ -166,28 +167,42 @@ judged AS (
         ), '') AS problem
     FROM shaped AS s LEFT JOIN shaped AS d ON d.kind = 'dns'
 ),
--- Every result with its answer and its domain; whatever is not asked for costs nothing.
+-- Every result with its answer and its domain, in up to three parts: those that reference a domain, those that reference a
+-- DNS result, and the others. One outer join over all would hash NULL keys by the million into one bucket.
 composed AS (
     SELECT j.*,
-        format(
-            'SELECT %s AS domain_id, CASE r.%I::text WHEN %L THEN ''ok'' WHEN %L THEN ''error'' WHEN ''error'' THEN ''error'''
-            ' WHEN ''timeout'' THEN ''timeout'' END AS answer, r.%I AS checked_at FROM %s AS r%s%s',
-            format('coalesce(%s)', concat_ws(', ', 'r.' || quote_ident(j.domain_column), 'u.' || quote_ident(j.linked_column),
-                                             CASE WHEN j.has_pair AND NOT j.domain_is_filled THEN 'm.id' END)),
-            j.status_column, j.good, j.bad, j.time_column, j.full_name,
-            CASE WHEN j.linked_column IS NOT NULL
-                THEN format(' LEFT JOIN %s AS u ON u.id = r.%I', j.linked_table, j.link_column) END,
-            CASE WHEN j.has_pair AND NOT j.domain_is_filled THEN format(
-                ' LEFT JOIN %s AS m ON m.domain_generation_campaign_id = r.%I AND m.domain_name = r.%I%s%s', h.domains_name,
-                j.campaign_column, j.name_column, ' AND r.' || quote_ident(j.domain_column) || ' IS NULL',
-                ' AND u.' || quote_ident(j.linked_column) || ' IS NULL') END
+        concat_ws(' UNION ALL ',
+            'SELECT r.' || quote_ident(j.domain_column) || said.answer
+                || CASE WHEN j.domain_is_filled THEN '' ELSE ' WHERE r.' || quote_ident(j.domain_column) || ' IS NOT NULL' END,
+            'SELECT ' || CASE WHEN j.has_pair THEN 'coalesce(u.' || quote_ident(j.linked_column) || ', m.id)'
+                              ELSE 'u.' || quote_ident(j.linked_column) END || said.answer
+                || CASE WHEN j.linked_column IS NOT NULL
+                        THEN format(' LEFT JOIN %s AS u ON u.id = r.%I', j.linked_table, j.link_column) END
+                || said.pair || CASE WHEN j.has_pair THEN ' AND u.' || quote_ident(j.linked_column) || ' IS NULL' ELSE '' END
+                || ' WHERE r.' || quote_ident(j.link_column) || ' IS NOT NULL'
+                || coalesce(' AND r.' || quote_ident(j.domain_column) || ' IS NULL', ''),
+            CASE WHEN NOT j.domain_is_filled THEN
+                'SELECT ' || CASE WHEN j.has_pair THEN 'm.id' ELSE 'NULL::uuid' END || said.answer || said.pair || ' WHERE true'
+                || coalesce(' AND r.' || quote_ident(j.domain_column) || ' IS NULL', '')
+                || CASE WHEN j.linked_column IS NOT NULL THEN format(' AND r.%I IS NULL', j.link_column) ELSE '' END
+            END
         ) AS results,
         CASE WHEN EXISTS (SELECT FROM pg_attribute WHERE attrelid = h.domains AND attname = 'last_validated_at'
                           AND NOT attisdropped)
             THEN 'coalesce(n.checked_at > g.last_validated_at, n.checked_at IS NOT NULL)'
             ELSE 'n.checked_at IS NOT NULL' END AS is_newer,
         h.domains_name
-    FROM judged AS j CROSS JOIN home AS h
+    FROM judged AS j
+    CROSS JOIN home AS h
+    CROSS JOIN LATERAL (
+        SELECT format(' AS domain_id, CASE r.%I::text WHEN %L THEN ''ok'' WHEN %L THEN ''error'' WHEN ''error'' THEN ''error'''
+                      ' WHEN ''timeout'' THEN ''timeout'' END AS answer, r.%I AS checked_at FROM %s AS r',
+                      j.status_column, j.good, j.bad, j.time_column, j.full_name) AS answer,
+            CASE WHEN j.has_pair
+                THEN format(' LEFT JOIN %s AS m ON m.domain_generation_campaign_id = r.%I AND m.domain_name = r.%I',
+                            h.domains_name, j.campaign_column, j.name_column)
+                ELSE '' END AS pair
+    ) AS said
     WHERE j.problem IS NULL
 ),
 compared AS (

@@ -26,7 +26,9 @@ STATISTICS = "database_statistics"
 WRITES_NOT_ALLOWED = "it writes, and benchmark_writes was not asked for on this database"
 
 # By this the look at pg_stat_statements knows that it is not an application that uses the legacy columns.
-MARK = "/* migration_benchmark */ "
+# PostgreSQL 18 does not keep a remark ahead of the first word.
+MARK = r"\g<0> /* migration_benchmark */"
+_FIRST_WORD = re.compile(r"\w+")
 
 _PARAMETER = re.compile(r"\$(\d+)")
 
@@ -88,7 +90,7 @@ def bind(statement: str, inputs: BenchmarkInputs, *, user_id: UUID | None = None
     used = sorted({int(number) for number in _PARAMETER.findall(statement)})
     renumbered = {number: position for position, number in enumerate(used, start=1)}
     return (
-        MARK + _PARAMETER.sub(lambda match: f"${renumbered[int(match[1])]}", statement),
+        _FIRST_WORD.sub(MARK, _PARAMETER.sub(lambda match: f"${renumbered[int(match[1])]}", statement), count=1),
         [common[number - 1] for number in used],
     )
 

@@ -72,7 +72,7 @@ async def settle(
 
     async def write(domains: list[UUID]) -> None:
         changed = await connection.fetchval("SELECT migration_status_apply($1)", domains)
-        await run.note(connection, run_id, "transform", f"{changed} domain status(es) up to {domains[-1]}")
+        await run.note(connection, run_id, "transform", f"domain statuses up to {domains[-1]}: {changed}")
 
     batches = _Batches(connection, parameters.locks, Pacer(connection, parameters.pace, progress), parameters.batch_ms)
     await batches.work_off("planned", write, lambda done: progress("domain statuses settled", done, total))

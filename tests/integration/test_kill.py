@@ -7,6 +7,7 @@ import contextlib
 import random
 import signal
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -18,6 +19,7 @@ from tests.kill.ground import (
     BACK,
     GIVEN_UP_AT,
     OUR_SESSIONS,
+    RICH_UP,
     UP,
     Blow,
     Ground,
@@ -31,15 +33,17 @@ from tests.kill.ground import (
     strike,
     terminate,
 )
-from tests.kill.picture import assert_sound, differences, picture, picture_of_application
+from tests.kill.picture import assert_same, assert_sound, picture, picture_of_application
 from tests.kill.waiting import until_logged, until_true
 from tests.kill.writers import Writers
+
+pytestmark = pytest.mark.large
 
 BUILD_WAITS = (
     "SELECT count(*) FROM pg_stat_progress_create_index WHERE datname = current_database() AND phase LIKE 'waiting%'"
 )
 SAMPLED = {"counted", "half indexed", "migrated"}
-grounds: dict[str, Ground] = {}
+grounds: dict[tuple[str, bool], Ground] = {}
 
 
 @pytest.fixture
@@ -51,16 +55,31 @@ async def driven() -> AsyncIterator[Driven]:
 @pytest.fixture
 async def ground(server: Database, driven: Driven) -> AsyncIterator[Ground]:
     """The shared server's ground; what the undisturbed run made is computed once."""
-    if server.address not in grounds:
-        grounds[server.address] = await Ground.prepare(server, driven)
-    yield grounds[server.address]
-    await grounds[server.address].tidy()
+    async with _shared(server, driven, rich=False) as shared:
+        yield shared
 
 
-async def test_killed_once_in_every_step_it_ends_as_if_undisturbed(ground: Ground, driven: Driven) -> None:
+@pytest.fixture
+async def rich_ground(server: Database, driven: Driven) -> AsyncIterator[Ground]:
+    """The same, with all that makes a step of its own necessary."""
+    async with _shared(server, driven, rich=True) as shared:
+        yield shared
+
+
+@asynccontextmanager
+async def _shared(server: Database, driven: Driven, *, rich: bool) -> AsyncIterator[Ground]:
+    key = (server.address, rich)
+    if key not in grounds:
+        grounds[key] = await Ground.prepare(server, driven, rich=rich)
+    yield grounds[key]
+    await grounds[key].tidy()
+
+
+async def test_killed_once_in_every_step_it_ends_as_if_undisturbed(rich_ground: Ground, driven: Driven) -> None:
     """One database, one run after the other, each killed a step further on."""
+    ground = rich_ground
     database = await ground.copy()
-    for label in UP:
+    for label in RICH_UP:
         ended = await strike(driven, database, "migrate", label, sigkill)
         assert ended["exit"] == -signal.SIGKILL, f"{label} was not reached: {ended}"
     await migrate(database)
@@ -69,7 +88,7 @@ async def test_killed_once_in_every_step_it_ends_as_if_undisturbed(ground: Groun
         await strike(driven, database, "rollback", label, sigkill)
     with pytest.raises(errors.NothingToRollBack):
         await go_back(database)
-    assert differences(ground.legacy, await picture_of_application(database)) == []
+    assert_same(ground.legacy, await picture_of_application(database))
 
 
 @pytest.mark.parametrize(
@@ -126,9 +145,9 @@ async def test_a_way_back_that_is_killed_still_ends_where_it_began(
         ended = await strike(driven, database, "rollback", point, sigkill)
         assert ended["exit"] == -signal.SIGKILL, f"{point} was not reached: {ended}"
     await go_back(database)
-    assert differences(ground.legacy, await picture_of_application(database)) == []
+    assert_same(ground.legacy, await picture_of_application(database))
     await migrate(database)
-    assert differences(only_rows(ground.expected), only_rows(await picture(database))) == []
+    assert_same(only_rows(ground.expected), only_rows(await picture(database)))
 
 
 def only_rows(seen: dict[str, str]) -> dict[str, str]:
@@ -198,23 +217,25 @@ async def test_the_next_run_waits_for_what_the_server_still_does_for_a_dead_one(
 
 @pytest.mark.large
 @pytest.mark.parametrize("blow", [sigkill, terminate, sigterm], ids=lambda blow: blow.__name__)
-async def test_struck_before_any_statement_on_the_way_up(ground: Ground, driven: Driven, blow: Blow) -> None:
+async def test_struck_before_any_statement_on_the_way_up(rich_ground: Ground, driven: Driven, blow: Blow) -> None:
+    ground = rich_ground
     for point in range(1, ground.points["migrate"] + 1):
         database = await ground.copy()
         ended = await strike(driven, database, "migrate", point, blow)
         assert "error" in ended or blow is sigkill, f"point {point}: {ended}"
         await migrate(database)
-        await assert_as_undisturbed(database, ground)
+        await assert_as_undisturbed(database, ground, f"point {point}")
         await ground.tidy()
 
 
 @pytest.mark.large
-async def test_killed_while_any_statement_on_the_way_up_is_at_work(ground: Ground, driven: Driven) -> None:
+async def test_killed_while_any_statement_on_the_way_up_is_at_work(rich_ground: Ground, driven: Driven) -> None:
+    ground = rich_ground
     for point in range(1, ground.points["migrate"] + 1):
         database = await ground.copy()
         await strike(driven, database, "migrate", point, sigkill, during=True)
         await migrate(database)
-        await assert_as_undisturbed(database, ground)
+        await assert_as_undisturbed(database, ground, f"point {point}")
         await ground.tidy()
 
 
@@ -222,8 +243,9 @@ async def test_killed_while_any_statement_on_the_way_up_is_at_work(ground: Groun
 @pytest.mark.parametrize("blow", [sigkill, terminate], ids=lambda blow: blow.__name__)
 @pytest.mark.parametrize("given_up", GIVEN_UP_AT)
 async def test_struck_at_any_statement_on_the_way_back(
-    ground: Ground, driven: Driven, blow: Blow, given_up: str
+    rich_ground: Ground, driven: Driven, blow: Blow, given_up: str
 ) -> None:
+    ground = rich_ground
     for point in range(1, ground.points["rollback"] + 1):
         database, label = await ground.copy(), GIVEN_UP_AT[given_up]
         if label is None:
@@ -233,22 +255,22 @@ async def test_struck_at_any_statement_on_the_way_back(
         await strike(driven, database, "rollback", point, blow)
         with contextlib.suppress(errors.NothingToRollBack):
             await go_back(database)
-        assert differences(ground.legacy, await picture_of_application(database)) == [], f"point {point}"
+        assert_same(ground.legacy, await picture_of_application(database), f"point {point}")
         await ground.tidy()
 
 
 @pytest.mark.large
 async def test_crashes_of_the_server_at_any_statement(private_server: PostgresServer, driven: Driven) -> None:
-    ground = await Ground.prepare(private_server.database(), driven)
-    for point in range(2, ground.points["migrate"], 4):
+    ground = await Ground.prepare(private_server.database(), driven, rich=True)
+    for point in range(2, ground.points["migrate"], 7):
         await _crash_at([point], ground, driven, private_server)
         await ground.tidy()
 
 
 @pytest.mark.large
 @pytest.mark.parametrize("seed", range(20))
-async def test_killed_at_many_random_moments(ground: Ground, driven: Driven, seed: int) -> None:
-    await _kill_at_random(ground, driven, seed=100 + seed, kills=5)
+async def test_killed_at_many_random_moments(rich_ground: Ground, driven: Driven, seed: int) -> None:
+    await _kill_at_random(rich_ground, driven, seed=100 + seed, kills=5)
 
 
 @pytest.mark.large
@@ -256,6 +278,6 @@ async def test_killed_at_many_random_moments(ground: Ground, driven: Driven, see
 async def test_with_writers_at_work_struck_in_every_step(
     private_server: PostgresServer, driven: Driven, kind: str
 ) -> None:
-    ground = await Ground.prepare(private_server.database(), driven)
+    ground = await Ground.prepare(private_server.database(), driven, rich=True)
     blows = {"kill": sigkill, "terminate": terminate, "crash": crash_of(private_server)}
     await _strike_among_writers(ground, driven, UP, blows[kind])

@@ -18,6 +18,8 @@ from tests.load.owned import OwnRows
 from tests.load.recount import Recount
 from tests.load.results import LoadReport
 
+pytestmark = pytest.mark.large
+
 PROGRAM = Path(__file__).parents[1] / "load" / "run.py"
 EXACT = Recount(campaigns=5, wrong_metrics=0, left_over=0, rows=10, lost=0, extra=0, different=0)
 AGREEING = {"contradicting": 0, "progress_off": 0, "legacy_off": 0, "miscounted": 0}

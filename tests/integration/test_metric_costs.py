@@ -11,6 +11,8 @@ from tasks.core.database import Database
 from tasks.core.sample import drop_database
 from tests.load import metric_costs
 
+pytestmark = pytest.mark.large
+
 # Of the target's 1.05 and 1.6: machines of a test are busy, and its tables small.
 MOST_BULK, MOST_SINGLE = 2.0, 4.0
 

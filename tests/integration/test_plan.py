@@ -24,6 +24,22 @@ from tasks.core.plan.preparing import HAND_OVER
 from tasks.core.settings import MigrateParameters
 
 READERS = sql_files.SQL_DIRECTORY / "sample" / "plant_readers.sql"
+RESULTS = sql_files.SQL_DIRECTORY / "sample" / "plant_validation_results.sql"
+PARTITIONED = """
+ALTER TABLE lead_items DROP CONSTRAINT lead_items_domain_id_fkey;
+ALTER TABLE domain_tags DROP CONSTRAINT domain_tags_domain_id_fkey;
+ALTER TABLE keyword_extractions DROP CONSTRAINT keyword_extractions_domain_id_fkey;
+ALTER TABLE generated_domains RENAME TO old_domains;
+CREATE TABLE generated_domains (LIKE old_domains INCLUDING DEFAULTS) PARTITION BY RANGE (offset_index);
+CREATE TABLE "first 20" PARTITION OF generated_domains FOR VALUES FROM (0) TO (20);
+CREATE TABLE further PARTITION OF generated_domains DEFAULT PARTITION BY HASH (domain_generation_campaign_id);
+CREATE TABLE further_0 PARTITION OF further FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE further_1 PARTITION OF further FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+INSERT INTO generated_domains SELECT * FROM old_domains;
+DROP TABLE old_domains;
+ALTER TABLE generated_domains ADD FOREIGN KEY (domain_generation_campaign_id) REFERENCES campaigns ON DELETE CASCADE;
+CREATE INDEX by_campaign ON generated_domains (domain_generation_campaign_id, created_at);
+"""
 INSIDE = "inside 000035"
 # Reads, settings and locks; what each lock is for says the plan's column. The ledger and the record of what was changed.
 UNPLANNED = re.compile(
@@ -113,10 +129,6 @@ async def apply(database: Database, parameters: MigrateParameters) -> dict[str, 
     return report
 
 
-async def ledger(connection: Connection) -> list[str]:
-    return [row["detail"] for row in await connection.fetch("SELECT detail FROM migration_ledger ORDER BY id")]
-
-
 CASES = {
     "the sample": ({}, []),
     "readers of every kind": ({}, [READERS.read_text(), "REFRESH MATERIALIZED VIEW campaign_statistics"]),
@@ -130,6 +142,8 @@ CASES = {
         ],
     ),
 }
+CASES["domains in partitions of partitions"] = ({}, [PARTITIONED])
+CASES["results beside the domains' statuses"] = ({}, [RESULTS.read_text()])
 
 
 @pytest.mark.acceptance
@@ -142,32 +156,51 @@ async def test_apply_does_what_the_plan_said(
     async with connect(database) as connection:
         for statement in planted:
             await connection.execute(statement)
+    await plan_and_apply(database, executed, tmp_path / "report")
+
+
+@pytest.mark.acceptance
+async def test_going_on_from_the_resting_state_does_what_the_plan_said(
+    sample_factory: Callable[..., Any], executed: Executed, prefect_harness: None, tmp_path: Path
+) -> None:
+    database = await sample_factory()
+    async with connect(database) as connection:
+        await connection.execute(READERS.read_text())
+    await plan_and_apply(database, executed, tmp_path / "first", stop_after="transform")
+    await plan_and_apply(database, executed, tmp_path / "second")
+
+
+async def plan_and_apply(database: Database, executed: Executed, directory: Path, **values: Any) -> None:
+    """Make the plan, apply it, and compare the two: statements, ledger, what 000035 drops, locks."""
     parameters = MigrateParameters(
-        mode="apply", report_directory=tmp_path / "report", benchmark_rounds=5, accept_legacy_statements=True
+        mode="apply", report_directory=directory, benchmark_rounds=5, accept_legacy_statements=True, **values
     )
     plan = await plans.make_plan(database, parameters)
     executed.statements.clear()
-
     report = await apply(database, parameters)
 
     begins = next(n for n, text in enumerate(executed.statements) if "IF NOT EXISTS migration_runs" in text)
     assert as_planned(executed.statements[begins:]) == to_execute(plan)
+
     async with connect(database) as connection:
-        done = await ledger(connection)
-        inside = await connection.fetch(sql_files.query("list_legacy_drops"))
+        query = "SELECT detail FROM migration_ledger WHERE run_id = $1::text::uuid ORDER BY id"
+        lines = [row["detail"] for row in await connection.fetch(query, report["run_id"])]
+        dropped = await connection.fetch(sql_files.query("list_legacy_drops"))
+    in_batches = re.compile(r"^(batch|domain statuses) up to .*")
+    done = [line for line, _ in itertools.groupby(in_batches.sub(r"\1 up to ", line) for line in lines)]
     announced = [line.ledger for line in plan.statements if line.ledger]
-    batches = [name for name, _ in itertools.groupby(re.sub(r"^(batch up to ).*", r"\1", line) for line in done)]
-    assert len(batches) == len(announced)
-    assert all(line.startswith(start) for line, start in zip(batches, announced, strict=True))
-    drops = [line.statement for line in plan.statements if line.note == INSIDE and "TRIGGER" not in line.statement]
-    assert [row["drop_statement"] for row in inside] == drops
+    assert [line[: len(start)] for line, start in zip(done, announced, strict=True)] == announced
+
+    inside = [line.statement for line in plan.statements if line.note == INSIDE and "TRIGGER" not in line.statement]
+    assert [row["drop_statement"] for row in dropped if inside] == inside
+
     for hold in report["locks"]["holds"]:
-        (line,) = [
+        mine = [
             line
             for line in plan.statements
             if hold["statement"] in line.statement or line.ledger.endswith(hold["statement"])
-        ][:1]
-        assert line.lock == hold["mode"], hold
+        ]
+        assert mine[0].lock == hold["mode"], hold
 
 
 async def test_a_plan_changes_nothing_and_names_what_people_have_to_do(sample_factory: Callable[..., Any]) -> None:

@@ -158,7 +158,7 @@ async def test_partly_filled_phases_columns_keep_what_they_had(sample_factory: S
             "UPDATE campaigns SET current_phase = 'analysis', phase_status = 'failed' WHERE id = $1", given
         )
         await go_back(database)
-        columns = ", ".join(f'"{name}"' for name in before[0])
+        columns = ", ".join(f'"{name}"' for name in dict(before[0]))
         after = {row["id"]: tuple(row) for row in await connection.fetch(f"SELECT {columns} FROM campaigns")}
         assert await connection.fetchval("SELECT current_phase FROM campaigns WHERE id = $1", given) == "analysis"
         after.pop(given)

@@ -14,6 +14,7 @@ SAVED = """position, kind, identity, definition, comment, statistics_target, opt
     create_statement"""
 TIMES = re.compile(r"(campaigns as they were at )[^']*|(campaign_metrics_fold\()'\d+'")
 OURS = re.compile(r"\b(campaigns_backup_000035|campaigns_pre_\w+_backup|migration_(runs|ledger))")
+OUR_TIMES = ["changed_at"]
 INVALID = "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT (indisvalid AND indisready AND indislive)"
 TABLES = """
     SELECT c.relname, coalesce(obj_description(c.oid, 'pg_class'), '') LIKE 'phases migration: %' FROM pg_class AS c
@@ -52,6 +53,12 @@ def differences(one: dict[str, str], other: dict[str, str]) -> list[str]:
     ]
 
 
+def assert_same(wanted: dict[str, str], found: dict[str, str], what: str = "") -> None:
+    """Two pictures share everything; else what they do not share is shown."""
+    apart = differences(wanted, found)
+    assert not apart, "\n".join([what, *apart[:30]])
+
+
 async def _rows(database: Database, *, ours: bool) -> dict[str, str]:
     found = {}
     async with connect(database) as connection:
@@ -63,7 +70,9 @@ async def _rows(database: Database, *, ours: bool) -> dict[str, str]:
             found[f"rows of {table}"] = str(
                 await connection.fetchval(
                     f"SELECT count(*) || ' ' || coalesce(md5(string_agg(r, ';' ORDER BY r COLLATE \"C\")), '')"
-                    f" FROM (SELECT to_jsonb(t)::text AS r FROM (SELECT {columns} FROM public.{table}) AS t) AS rows"
+                    f" FROM (SELECT (to_jsonb(t) - $1::text[])::text AS r"
+                    f" FROM (SELECT {columns} FROM public.{table}) AS t) AS rows",
+                    OUR_TIMES if mark else [],
                 )
             )
         found["invalid indexes"] = ", ".join(row[0] for row in await connection.fetch(INVALID))

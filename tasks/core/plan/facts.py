@@ -42,7 +42,7 @@ class Facts:
     """What is there, and what became of it when it was tried out.
 
     Attributes:
-        done: the row of read_transform_progress.sql: what of the transform is in place.
+        done: the row of read_transform_progress.sql: what of the transform is in place; with `to_fill` campaigns left.
         rehearsal: None where the legacy columns are gone, or where nothing could be tried out.
         view_is_there: whether the compatibility view has been made by an earlier run.
         materialized: the statements for each materialized view that is built anew, and the row of
@@ -55,6 +55,7 @@ class Facts:
     parameters: MigrateParameters
     legacy: bool
     done: asyncpg.Record
+    to_fill: int
     speed: Speed
     rehearsal: Rehearsal | None
     view_is_there: bool
@@ -106,6 +107,7 @@ async def _gather(connection: Connection, parameters: MigrateParameters, stateme
         )
         for name in ("campaigns_with_legacy_columns", "migration_runs")
     }
+    to_fill = await connection.fetchval(sql_files.query("count_campaigns_to_fill")) if done["measured"] else -1
     duplicates = [] if parameters.keep_duplicates else await find_duplicates(connection, renamed)
     results = await connection.fetch(domain_status.results_query()) if legacy else []
     version_table = await golang_migrate.has_version_table(connection)
@@ -117,7 +119,8 @@ async def _gather(connection: Connection, parameters: MigrateParameters, stateme
         connection, schema, campaigns, [_as_row(one) for one in indexes], has_stand_in=rehearsal is not None
     )
     return Facts(
-        state=state, parameters=parameters, legacy=legacy, done=done, speed=speed, rehearsal=rehearsal,
+        state=state, parameters=parameters, legacy=legacy, done=done, speed=speed,
+        to_fill=speed.sizes.campaigns_rows if to_fill < 0 else to_fill, rehearsal=rehearsal,
         view_is_there=present["campaigns_with_legacy_columns"], ledger_is_there=present["migration_runs"],
         materialized=await _materialized(connection, rehearsal), indexes=indexes, collisions=collisions,
         duplicates=duplicates, has_version_table=version_table, version=version,

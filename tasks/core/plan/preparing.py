@@ -110,12 +110,13 @@ def plan_transform(lines: Lines) -> None:
         "SELECT migration_count_metrics()", SHARE, "generated_domains", seconds=speed.scan(sizes.domains_bytes),
         note="one pass; writers go on",
     )  # fmt: skip
-    filled = sizes.campaigns_rows * speed.written_row_seconds * (1 + sizes.campaigns_indexes)
+    share = facts.to_fill / max(sizes.campaigns_rows, 1)
+    filled = facts.to_fill * speed.written_row_seconds * (1 + sizes.campaigns_indexes)
     lines.add(
         "SELECT last_id, filled FROM migration_fill_batch($1, $2, $3)", ROW, "campaigns", seconds=filled,
-        size=sizes.campaigns_whole_bytes, blocks="writers of the same rows",
-        note=f"{sizes.campaigns_rows:,} campaigns in batches of about {parameters.batch_ms} ms, each a transaction",
-        ledger="batch up to ",
+        size=share * sizes.campaigns_whole_bytes, blocks="writers of the same rows",
+        note=f"{facts.to_fill:,} campaigns in batches of about {parameters.batch_ms} ms, each a transaction",
+        ledger="batch up to " if facts.to_fill else "",
     )  # fmt: skip
     lines.add("SELECT migration_forget_deleted()", ROW, "campaign_metrics_baseline", note="campaigns deleted meanwhile")
     if facts.results:
@@ -150,11 +151,12 @@ def _plan_statuses(lines: Lines) -> None:
         lines.add(
             "SELECT migration_status_apply($1)", ROW, "generated_domains", blocks="writers of the same rows",
             seconds=facts.status_changes * speed.written_row_seconds * 10,
-            note=f"{facts.status_changes:,} domains in batches, each a transaction",
+            note=f"{facts.status_changes:,} domains in batches, each a transaction", ledger="domain statuses up to ",
         )  # fmt: skip
     if facts.status_trigger["is_there"] or (facts.status_changes and facts.status_trigger["is_needed"]):
         drop = "DROP TRIGGER zzz_migration_keep_domain ON generated_domains"
         lines.add(drop, EXCLUSIVE, "generated_domains", seconds=speed.ddl_seconds, ledger=drop)
+    lines.add(STATUSES, note="our functions for it go", seconds=speed.ddl_seconds)
 
 
 def plan_questions(lines: Lines) -> None:

@@ -22,23 +22,28 @@ def as_tables(
 ) -> list[Table]:
     """The plan for a terminal: the statements, what is to be decided, what is left to do."""
     table = Table(title="What apply would do, in order", title_justify="left")
-    table.add_column("#", justify="right")
-    for name in ("step", "statement", "lock", "who waits"):
-        table.add_column(name, overflow="fold")
+    table.add_column("#", justify="right", no_wrap=True)
+    table.add_column("statement", ratio=3)
+    table.add_column("lock, and who waits while it is held", ratio=2)
     for name in ("seconds", "bytes"):
         table.add_column(name, justify="right", no_wrap=True)
+    step = ""
     for line in statements:
-        style = WAITS.get(line.blocks, "")
-        waits = f"[{style}]{line.blocks}[/]" if style else escape(line.blocks)
+        if line.step != step:
+            step = line.step
+            table.add_section()
+            table.add_row("", f"[bold]{step}[/]")
+        style = WAITS.get(line.blocks, "dim")
+        lock = f"{escape(_lock(line))}: [{style}]{escape(line.blocks)}[/]" if line.lock != "none" else ""
         table.add_row(
-            str(line.position), line.step, escape(_short(line.statement, STATEMENT_LENGTH)), _lock(line), waits,
+            str(line.position), escape(_short(line.statement, STATEMENT_LENGTH)), lock,
             seconds(line.expected_seconds), size(line.expected_bytes),
         )  # fmt: skip
     total = sum(line.expected_seconds for line in statements)
     table.caption, table.caption_justify = f"{len(statements)} statements, about {total:,.1f} s", "left"
     tables = [table]
     if decisions:
-        asked = Table("what", "as it stands", "option", title="To be decided", title_justify="left")
+        asked = Table("what", "as it stands", "option", title="To be decided", title_justify="left", show_lines=True)
         for decision in decisions:
             asked.add_row(escape(decision.question), escape(decision.standing), escape(decision.option))
         tables.append(asked)
