@@ -189,8 +189,7 @@ composed AS (
         ) AS results,
         CASE WHEN EXISTS (SELECT FROM pg_attribute WHERE attrelid = h.domains AND attname = 'last_validated_at'
                           AND NOT attisdropped)
-            THEN 'coalesce(n.checked_at > g.last_validated_at, n.checked_at IS NOT NULL)'
-            ELSE 'n.checked_at IS NOT NULL' END AS is_newer,
+            THEN 'g.last_validated_at' ELSE 'NULL::timestamptz' END AS validated,
         h.domains_name
     FROM judged AS j
     CROSS JOIN home AS h
@@ -207,19 +206,22 @@ composed AS (
 ),
 compared AS (
     SELECT c.*,
+        -- Joined first and sorted then: of the other order the planner expects a handful of rows, and looks up each.
         format(
-            'SELECT g.id AS domain_id, g.domain_generation_campaign_id AS campaign_id, g.%1$I::text AS found, n.answer,'
-            ' n.checked_at, CASE WHEN g.%1$I IS NULL THEN ''missing'' WHEN g.%1$I::text = n.answer THEN ''agrees'''
-            ' WHEN %2$s THEN ''result newer'' WHEN g.%1$I::text = ''pending'' THEN ''waits'' ELSE ''domain newer'' END AS verdict'
-            ' FROM %3$s AS g JOIN (SELECT DISTINCT ON (r.domain_id) r.domain_id, r.answer, r.checked_at FROM (%4$s) AS r'
-            ' WHERE r.domain_id IS NOT NULL AND r.answer IS NOT NULL'
-            ' ORDER BY r.domain_id, r.checked_at DESC NULLS LAST, r.answer = ''ok'' DESC, r.answer) AS n ON n.domain_id = g.id',
-            c.column_name, c.is_newer, c.domains_name, c.results) AS comparison,
+            'SELECT n.*, CASE WHEN n.found IS NULL THEN ''missing'' WHEN n.found = n.answer THEN ''agrees'''
+            ' WHEN coalesce(n.checked_at > n.validated_at, n.checked_at IS NOT NULL) THEN ''result newer'''
+            ' WHEN n.found = ''pending'' THEN ''waits'' ELSE ''domain newer'' END AS verdict'
+            ' FROM (SELECT DISTINCT ON (g.id) g.id AS domain_id, g.domain_generation_campaign_id AS campaign_id,'
+            ' g.%1$I::text AS found, r.answer, r.checked_at, %2$s AS validated_at'
+            ' FROM (%4$s) AS r JOIN %3$s AS g ON g.id = r.domain_id WHERE r.answer IS NOT NULL'
+            ' ORDER BY g.id, r.checked_at DESC NULLS LAST, r.answer = ''ok'' DESC, r.answer) AS n',
+            c.column_name, c.validated, c.domains_name, c.results) AS comparison,
         format('SELECT u.value, count(*) AS results, array_agg(u.key ORDER BY u.place) FILTER (WHERE u.place <= 20) AS keys'
                ' FROM (SELECT r.%1$I::text AS value, %2$s AS key, row_number() OVER (ORDER BY r.%1$I::text, %2$s) AS place'
                ' FROM %3$s AS r WHERE (r.%1$I::text = ANY (ARRAY[%4$L, %5$L, ''timeout'', ''error'', ''pending''])) IS NOT TRUE'
                ') AS u GROUP BY u.value ORDER BY u.value',
-               c.status_column, coalesce(c.key, CASE WHEN c.relkind IN ('v', 'f') THEN 'NULL::text' ELSE 'r.ctid::text' END), c.full_name, c.good, c.bad) AS unknown,
+               c.status_column, coalesce(c.key, CASE WHEN c.relkind IN ('v', 'f') THEN 'NULL::text' ELSE 'r.ctid::text' END),
+               c.full_name, c.good, c.bad) AS unknown,
         format('SELECT count(*) AS results, count(*) FILTER (WHERE r.domain_id IS NULL) AS strays,'
                ' count(*) FILTER (WHERE r.answer IS NULL) AS unanswered FROM (%s) AS r', c.results) AS strays
     FROM composed AS c
@@ -300,7 +302,8 @@ BEGIN
         EXECUTE format('SELECT string_agg(format(''%%s (%%s)'', quote_nullable(u.value), u.keys[1]), '', '') FROM (%s) AS u',
                        results.unknown_statement) INTO unknown;
         IF unknown IS NOT NULL THEN
-            RAISE EXCEPTION '%.validation_status has values that stand for no status, with the key of one each: %', results.table_name, unknown
+            RAISE EXCEPTION '%.validation_status has values that stand for no status, with the key of one each: %',
+                results.table_name, unknown
                 USING ERRCODE = 'check_violation', HINT = 'Correct these rows; no status has been changed.';
         END IF;
         RETURN QUERY EXECUTE format(
