@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.core import core_migrations, integration, preflight, rollback, run, sql_files, transform, validation
+from tasks.core import core_migrations, integration, preflight, rollback, run, transform, validation
 from tasks.core.client_binaries import find_client_binary
 from tasks.core.database import Connection, Database, connect
 from tasks.core.models import CheckResult, PreflightReport
@@ -183,8 +183,3 @@ def difference(found: list[str], wanted: list[str]) -> list[str]:
         else:
             added.append(f"+ {line}")
     return added + [f"- {line}" for line in rest]
-
-
-def by_hand(version: int, direction: str) -> str:
-    """A migration file as psql and golang-migrate send it."""
-    return sql_files.migration(version, direction)

@@ -37,6 +37,8 @@ for name in [
 os.environ |= {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    # Once a test has set up Prefect's logging, the core's lines outside of a run would become warnings, and those errors.
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     # No reaper container: the tests stop theirs themselves, and its image would have to be fetched.
     "TESTCONTAINERS_RYUK_DISABLED": "true",
 }

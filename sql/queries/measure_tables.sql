@@ -16,6 +16,7 @@ SELECT
     (SELECT count(*) FROM campaigns) AS campaigns_rows,
     (SELECT count(*) FROM home AS h JOIN pg_index AS i ON i.indrelid = h.campaigns) AS campaigns_indexes,
     sum(pg_relation_size(c.oid)) FILTER (WHERE p.name = 'domains')::bigint AS domains_bytes,
+    sum(pg_total_relation_size(c.oid)) FILTER (WHERE p.name = 'domains')::bigint AS domains_whole_bytes,
     -- What a partitioned table itself says is the sum of its partitions, or nothing.
     (sum(greatest(c.reltuples, 0)) FILTER (WHERE p.name = 'domains' AND c.relkind <> 'p'))::bigint AS domains_rows,
     (

@@ -858,9 +858,35 @@ $function$;
 
 CREATE OR REPLACE FUNCTION campaign_metrics_on_update()
 RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $function$
+DECLARE
+    lost uuid[];
 BEGIN
     IF coalesce(pg_partition_root(TG_RELID), TG_RELID) <> 'generated_domains'::regclass THEN
         RETURN NULL;  -- a partition that was detached since
+    END IF;
+    -- MERGE on a partitioned table, once it has inserted a row, hands that row on in the place of each that it updates afterwards
+    -- (seen on PostgreSQL 15 to 18): rows that are there, but not among the new ones, are looked up.
+    IF pg_partition_root(TG_RELID) IS NOT NULL THEN
+        SELECT array_agg(o.id) INTO lost FROM old_rows AS o WHERE NOT EXISTS (SELECT FROM new_rows AS n WHERE n.id = o.id);
+        IF lost IS NOT NULL AND EXISTS (SELECT FROM generated_domains AS g WHERE g.id = ANY (lost)) THEN
+            INSERT INTO campaign_metric_changes
+                (transaction_id, campaign_id, domains, dns_validated_domains, http_validated_domains, leads, folds)
+            SELECT pg_current_xact_id(), s.domain_generation_campaign_id, sum(s.factor),
+                   coalesce(sum(s.factor) FILTER (WHERE s.dns_status = 'ok'), 0),
+                   coalesce(sum(s.factor) FILTER (WHERE s.http_status = 'ok'), 0),
+                   coalesce(sum(s.factor) FILTER (WHERE s.lead_score > 0), 0), row_number() OVER () = 1
+            FROM (
+                SELECT 1 AS factor, n.domain_generation_campaign_id, n.dns_status, n.http_status, n.lead_score
+                FROM new_rows AS n WHERE EXISTS (SELECT FROM old_rows AS o WHERE o.id = n.id)
+                UNION ALL
+                SELECT 1, g.domain_generation_campaign_id, g.dns_status, g.http_status, g.lead_score
+                FROM generated_domains AS g WHERE g.id = ANY (lost)
+                UNION ALL
+                SELECT -1, o.domain_generation_campaign_id, o.dns_status, o.http_status, o.lead_score FROM old_rows AS o
+            ) AS s
+            GROUP BY s.domain_generation_campaign_id;
+            RETURN NULL;
+        END IF;
     END IF;
     INSERT INTO campaign_metric_changes
         (transaction_id, campaign_id, domains, dns_validated_domains, http_validated_domains, leads, folds)

@@ -26,6 +26,9 @@ HOLDS_SNAPSHOT = """
     WHERE datname = current_database() AND application_name LIKE 'campaign-phases-migration core%' AND backend_xmin IS NOT NULL
         AND state <> 'active'
 """
+BUILD_WAITS = (
+    "SELECT pid FROM pg_stat_progress_create_index WHERE datname = current_database() AND phase LIKE 'waiting%'"
+)
 WAITS_FOR_ADVISORY = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
 
 
@@ -196,13 +199,19 @@ async def test_index_builds_and_a_waiting_golang_migrate_do_not_deadlock(
     """It waits for its lock, which another golang-migrate holds, with a snapshot that a concurrent build waits for."""
     caplog.set_level("INFO")
     await do_transform(at_34)
-    async with golang(at_34) as at_work, golang(at_34) as waits:
-        building = asyncio.create_task(contract(at_34, locks=LockLimits(lock_wait_limit_seconds=30)))
-        await until_true(at_34, "SELECT count(*) FROM pg_stat_progress_create_index WHERE datname = current_database()")
-        await at_work.lock()
-        waiting = asyncio.create_task(waits.lock())
+    async with golang(at_34) as at_work, golang(at_34) as waits, connect(at_34) as old:
+        async with old.transaction(isolation="repeatable_read"):
+            await old.fetchval(
+                "SELECT count(*) FROM generated_domains"
+            )  # holds the first build up, until all are there
+            building = asyncio.create_task(contract(at_34, locks=LockLimits(lock_wait_limit_seconds=30)))
+            await until_true(at_34, BUILD_WAITS)
+            await at_work.lock()
+            waiting = asyncio.create_task(waits.lock())
+            await until_true(at_34, WAITS_FOR_ADVISORY)
         await until_logged(caplog, f"waits for session {waits.connection.get_server_pid()} of postgres (migrate")
         await asyncio.sleep(1.5)  # longer than the server takes to look for a deadlock
+        assert not building.done()
         await at_work.unlock()
         await waiting
         await waits.unlock()
@@ -437,11 +446,7 @@ async def test_golang_migrate_in_the_middle_of_our_index_builds_is_told_whom_to_
         async with connect(at_34) as old, old.transaction(isolation="repeatable_read"):
             await old.fetchval("SELECT count(*) FROM generated_domains")
             contracting = asyncio.create_task(contract(at_34))
-            await until_true(
-                at_34,
-                "SELECT pid FROM pg_stat_progress_create_index"
-                " WHERE datname = current_database() AND phase LIKE 'waiting%'",
-            )
+            await until_true(at_34, BUILD_WAITS)
             with pytest.raises(Exception, match=r"session \d+ is building the index; run this again when it has ended"):
                 await tool.step(36, "up")
         assert await version_of(at_34) == [(36, True)]

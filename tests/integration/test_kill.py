@@ -1,4 +1,7 @@
-"""Killed at any statement, in any way, a run that is started again ends in the same database as an undisturbed one."""
+"""Killed at any statement, in any way, a run that is started again ends in the same database as an undisturbed one.
+
+Two samples of it run every time; all of it runs by the marker `large`.
+"""
 
 from __future__ import annotations
 
@@ -37,12 +40,9 @@ from tests.kill.picture import assert_same, assert_sound, picture, picture_of_ap
 from tests.kill.waiting import until_logged, until_true
 from tests.kill.writers import Writers
 
-pytestmark = pytest.mark.large
-
 BUILD_WAITS = (
     "SELECT count(*) FROM pg_stat_progress_create_index WHERE datname = current_database() AND phase LIKE 'waiting%'"
 )
-SAMPLED = {"counted", "half indexed", "migrated"}
 grounds: dict[tuple[str, bool], Ground] = {}
 
 
@@ -91,9 +91,8 @@ async def test_killed_once_in_every_step_it_ends_as_if_undisturbed(rich_ground: 
     assert_same(ground.legacy, await picture_of_application(database))
 
 
-@pytest.mark.parametrize(
-    "blow", [sigterm, pytest.param(sigint, marks=pytest.mark.large), terminate], ids=lambda blow: blow.__name__
-)
+@pytest.mark.large
+@pytest.mark.parametrize("blow", [sigterm, sigint, terminate], ids=lambda blow: blow.__name__)
 async def test_cancelled_interrupted_or_disconnected_it_says_so_and_can_go_on(
     ground: Ground, driven: Driven, blow: Blow
 ) -> None:
@@ -114,6 +113,7 @@ async def test_cancelled_interrupted_or_disconnected_it_says_so_and_can_go_on(
     await assert_as_undisturbed(database, ground)
 
 
+@pytest.mark.large
 async def test_killed_at_random_moments_it_ends_as_if_undisturbed(ground: Ground, driven: Driven) -> None:
     await _kill_at_random(ground, driven, seed=1, kills=6)
 
@@ -130,9 +130,8 @@ async def _kill_at_random(ground: Ground, driven: Driven, *, seed: int, kills: i
     await assert_as_undisturbed(database, ground)
 
 
-@pytest.mark.parametrize(
-    "given_up", [name if name in SAMPLED else pytest.param(name, marks=pytest.mark.large) for name in GIVEN_UP_AT]
-)
+@pytest.mark.large
+@pytest.mark.parametrize("given_up", GIVEN_UP_AT)
 async def test_a_way_back_that_is_killed_still_ends_where_it_began(
     ground: Ground, driven: Driven, given_up: str
 ) -> None:
@@ -155,6 +154,7 @@ def only_rows(seen: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in seen.items() if name.startswith("rows of ") and "saved_objects" not in name}
 
 
+@pytest.mark.large
 async def test_after_crashes_of_the_server_it_ends_as_if_undisturbed(
     private_server: PostgresServer, driven: Driven
 ) -> None:
@@ -190,6 +190,7 @@ async def _strike_among_writers(ground: Ground, driven: Driven, labels: Sequence
     assert writers.failures == {}
 
 
+@pytest.mark.large
 async def test_the_next_run_waits_for_what_the_server_still_does_for_a_dead_one(
     ground: Ground, driven: Driven, caplog: pytest.LogCaptureFixture
 ) -> None:

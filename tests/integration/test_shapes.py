@@ -16,7 +16,7 @@ from typing import Any, cast
 import pytest
 from pydantic import SecretStr
 
-from tasks.core import errors, maintenance, pooler
+from tasks.core import errors, maintenance, pooler, sql_files
 from tasks.core.database import Connection, Database
 from tasks.core.settings import LockLimits
 from tests.chain import MISCOUNTED, Chain
@@ -345,6 +345,40 @@ async def test_partitioned_domains_are_indexed_part_by_part_and_counted_whoever_
     await chain.execute("TRUNCATE generated_domains")
     assert await chain.values(MISCOUNTED) == []
     assert await chain.values("SELECT count(*) FROM campaign_metric_changes") == [0]
+
+
+@pytest.mark.parametrize("partitions", ["hash", "range"])
+async def test_a_merge_into_partitions_that_inserts_before_it_updates_is_counted(chain: Chain, partitions: str) -> None:
+    if (await chain.values("SELECT current_setting('server_version_num')::integer"))[0] < 150_000:
+        pytest.skip("needs MERGE, which came with PostgreSQL 15")
+    await chain.execute(HASHED if partitions == "hash" else RANGED)
+    await chain.up()
+    # A nested loop keeps the order of the rows: inserts first.
+    await chain.execute(
+        "SET enable_hashjoin = off; SET enable_mergejoin = off;"
+        "MERGE INTO generated_domains AS t USING ("
+        "  SELECT true AS is_new, id AS campaign, 'new-' || n AS name, NULL::uuid AS domain FROM"
+        "  (SELECT id FROM campaigns ORDER BY domains DESC LIMIT 1) AS c, generate_series(1, 5) AS n"
+        "  UNION ALL (SELECT false, domain_generation_campaign_id, domain_name, id FROM generated_domains"
+        "             WHERE dns_status = 'ok' ORDER BY id LIMIT 40)"
+        ") AS r ON t.id = r.domain"
+        " WHEN MATCHED AND t.http_status = 'ok' THEN DELETE"
+        " WHEN MATCHED THEN UPDATE SET http_status = 'ok', lead_score = 1"
+        " WHEN NOT MATCHED THEN INSERT (domain_generation_campaign_id, domain_name) VALUES (r.campaign, r.name)"
+    )
+    assert await chain.values(MISCOUNTED) == []
+
+
+async def test_partitioned_domains_by_hand_are_indexed_plainly_and_come_back(chain: Chain) -> None:
+    await chain.execute(RANGED)
+    before, schema = await chain.checksums(), chain.dump()
+    for _ in range(2):
+        await chain.execute(sql_files.migration(35, "up"), sql_files.migration(36, "up"))
+    assert await chain.judge() == []
+    assert await chain.values(MISCOUNTED) == []
+    await chain.execute(sql_files.migration(36, "down"), sql_files.migration(35, "down"))
+    assert await chain.checksums() == before
+    assert chain.dump() == schema
 
 
 async def test_an_index_build_over_partitions_goes_on_where_it_was_killed(chain: Chain) -> None:

@@ -34,13 +34,14 @@ SESSIONS = 10
 
 @dataclass(frozen=True)
 class Sizes:
-    """Bytes and rows, partitions included. `campaigns_whole_bytes` has its indexes and TOAST, too."""
+    """Bytes and rows, partitions included; "whole" is with indexes and TOAST."""
 
     campaigns_bytes: int
     campaigns_whole_bytes: int
     campaigns_rows: int
     campaigns_indexes: int
     domains_bytes: int
+    domains_whole_bytes: int
     domains_rows: int
     database_bytes: int
 
