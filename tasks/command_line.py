@@ -16,7 +16,8 @@ from tasks.arguments import parse, parse_with_database
 from tasks.blocks import PostgresDatabase
 from tasks.core import errors
 from tasks.core import report as reports
-from tasks.core.database import Database, connect, database_from_surroundings
+from tasks.core.connection_strings import database_from_surroundings
+from tasks.core.database import Database, connect
 from tasks.core.models import Outcome
 from tasks.core.settings import Parameters
 from tasks.ending import ending_of, leave_report

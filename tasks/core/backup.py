@@ -15,7 +15,7 @@ from tasks.core import errors, sql_files
 from tasks.core.backup_manifest import fingerprint_files, size_of, verify_backup, write_manifest
 from tasks.core.client_binaries import find_client_binary
 from tasks.core.client_process import ClientFailed, run_client
-from tasks.core.database import Database, connect
+from tasks.core.database import ENCRYPTED_MODES, Database, connect
 from tasks.core.models import BackupManifest
 from tasks.core.progress import Progress, unheard
 from tasks.core.restore_check import check_restore
@@ -32,7 +32,6 @@ TAIL_BYTES = 4096
 LOCK_WAIT = "30s"
 # gzip's first level: a third of the time of its default for a tenth more bytes.
 COMPRESSION = "1"
-ENCRYPTED_MODES = frozenset({"require", "verify-ca", "verify-full"})
 DUMPING = re.compile(r"dumping contents of table \"?(?P<name>[^\"]+)\"?")
 AGAIN = "Mend that and run again; what was begun is in {partial} and is no backup."
 

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
@@ -35,7 +34,8 @@ PLAIN_SETTINGS = {
 }
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
-TlsMode = Literal["disable", "prefer", "require", "verify-ca", "verify-full"]
+ENCRYPTED_MODES = frozenset({"require", "verify-ca", "verify-full"})
+TlsMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
 server_log = logging.getLogger("tasks.core.server")
 
@@ -84,83 +84,6 @@ class Database(BaseModel):
         return environment
 
 
-def database_from_url(url: str, *, source: str) -> Database:
-    """Read `postgresql://user:password@host:port/database?sslmode=require`.
-
-    :param source: where the URL came from, for the message.
-    :raises BadInput: if it is not such a URL.
-    """
-    parts = urlsplit(url)
-    if parts.scheme not in {"postgresql", "postgres"}:
-        raise errors.BadInput(
-            name=source,
-            value=f"{parts.scheme}://...",
-            reason="its scheme is not postgresql",
-            remedy="Write it as postgresql://user@host:5432/database",
-        )
-    query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-    unknown = sorted(set(query) - {"sslmode", "sslrootcert", "host", "passfile"})
-    if unknown:
-        raise errors.BadInput(
-            name=source,
-            value=unknown[0],
-            reason="this option of the URL is not known",
-            remedy="Known: sslmode, sslrootcert, host, passfile",
-        )
-    database, user = unquote(parts.path.lstrip("/")), unquote(parts.username or os.environ.get("PGUSER", ""))
-    for name, value in (("database", database), ("user", user)):
-        if not value:
-            raise errors.BadInput(
-                name=source,
-                value=name,
-                reason="the URL lacks it",
-                remedy="Write it as postgresql://user@host:5432/database",
-            )
-    values: dict[str, Any] = {
-        "host": query.get("host") or parts.hostname or "localhost",
-        "port": parts.port or 5432,
-        "database": database,
-        "user": user,
-        "password": unquote(parts.password) if parts.password else None,
-        "tls_mode": query.get("sslmode", "prefer"),
-        "tls_root_certificate": query.get("sslrootcert"),
-        "passfile": query.get("passfile"),
-    }
-    return Database.model_validate(values)
-
-
-def database_from_surroundings(url: str | None, environment: Mapping[str, str] = os.environ) -> Database:
-    """The database that a command means: `--database-url`, else CAMPAIGN_DATABASE_URL, else PGHOST and its kin.
-
-    :raises PasswordInUrl: if `url`, which came from the command line, holds a password.
-    :raises BadInput: if nothing names a database.
-    """
-    if url is not None:
-        if urlsplit(url).password is not None:
-            raise errors.PasswordInUrl
-        return database_from_url(url, source="--database-url")
-    if environment.get("CAMPAIGN_DATABASE_URL"):
-        return database_from_url(environment["CAMPAIGN_DATABASE_URL"], source="CAMPAIGN_DATABASE_URL")
-    if environment.get("PGDATABASE") or environment.get("PGHOST"):
-        user = environment.get("PGUSER") or environment.get("USER", "postgres")
-        values: dict[str, Any] = {
-            "host": environment.get("PGHOST", "localhost"),
-            "port": environment.get("PGPORT", 5432),
-            "database": environment.get("PGDATABASE", user),
-            "user": user,
-            "tls_mode": environment.get("PGSSLMODE", "prefer"),
-            "tls_root_certificate": environment.get("PGSSLROOTCERT"),
-            "passfile": environment.get("PGPASSFILE"),
-        }
-        return Database.model_validate(values)
-    raise errors.BadInput(
-        name="the database",
-        value=None,
-        reason="nothing names one",
-        remedy="Give --database-url postgresql://user@host/database, or set CAMPAIGN_DATABASE_URL or PGHOST and PGDATABASE",
-    )
-
-
 @asynccontextmanager
 async def connect(
     database: Database, *, schema: str | None = None, purpose: str = "", settings: Mapping[str, str] | None = None
@@ -170,7 +93,7 @@ async def connect(
     :param schema: put first on the search path, before what the role has.
     :param purpose: shown in pg_stat_activity behind our name.
     :param settings: server settings for this session, such as statement_timeout.
-    :raises ServerUnreachable, LoginRefused, DatabaseMissing: with the remedy in the message.
+    :raises ServerUnreachable, LoginRefused, DatabaseMissing, BadInput: with the remedy in the message.
     """
     connection = await _open(database, purpose)
     connection.add_log_listener(_log_notice)
@@ -206,16 +129,37 @@ async def _open(database: Database, purpose: str) -> Connection:
         )
     except asyncpg.InvalidCatalogNameError as error:
         raise errors.DatabaseMissing(**reach, database=database.database) from error
-    except (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError) as error:
-        raise errors.LoginRefused(**reach, user=database.user, database=database.database, reason=str(error)) from error
-    except (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError) as error:
-        raise errors.ServerUnreachable(**reach, reason=str(error) or type(error).__name__) from error
+    except (asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError) as error:
+        raise errors.ServerBusy(**reach, reason=str(error)) from error
+    except asyncpg.ClientConfigurationError as error:  # the root certificate that verifying needs
+        raise errors.BadInput(
+            name="sslmode",
+            value=database.tls_mode,
+            reason=error.args[0],
+            remedy="Name the certificates with sslrootcert",
+        ) from error
+    except asyncpg.PostgresError as error:  # password, pg_hba.conf, no right to connect, a database that takes nobody
+        reason = ": ".join(filter(None, [error.args[0], error.detail])).rstrip(".")
+        raise errors.LoginRefused(**reach, user=database.user, database=database.database, reason=reason) from error
+    except (OSError, TimeoutError) as error:
+        reason = str(error) or type(error).__name__
+        if isinstance(error, ssl.SSLError) or (database.tls_mode in ENCRYPTED_MODES and "SSL upgrade" in reason):
+            raise errors.TlsRefused(**reach, tls_mode=database.tls_mode, reason=reason) from error
+        raise errors.ServerUnreachable(**reach, reason=reason) from error
 
 
 def _tls(database: Database) -> ssl.SSLContext | TlsMode:
-    if database.tls_root_certificate is None or database.tls_mode in {"disable", "prefer", "require"}:
+    if database.tls_root_certificate is None or database.tls_mode not in {"verify-ca", "verify-full"}:
         return database.tls_mode
-    context = ssl.create_default_context(cafile=str(database.tls_root_certificate))
+    try:
+        context = ssl.create_default_context(cafile=str(database.tls_root_certificate))
+    except OSError as error:
+        raise errors.BadInput(
+            name="sslrootcert",
+            value=str(database.tls_root_certificate),
+            reason=error.strerror or str(error),
+            remedy="Name a file of certificates in PEM format",
+        ) from error
     context.check_hostname = database.tls_mode == "verify-full"
     return context
 

@@ -49,6 +49,18 @@ class ServerUnreachable(MigrationToolError):
     exit_code = 3
 
 
+class ServerBusy(ServerUnreachable):
+    """{host}:{port} takes no connection at the moment ({reason}). Wait until it has started, or until other sessions have
+    ended, and try again.
+    """
+
+
+class TlsRefused(ServerUnreachable):
+    """No TLS connection to {host}:{port} with sslmode {tls_mode!r} ({reason}). Check the port, sslmode, and the certificates
+    that sslrootcert names.
+    """
+
+
 class LoginRefused(MigrationToolError):
     """{host}:{port} refused user {user!r} for database {database!r} ({reason}). Check the user, the password
     (CAMPAIGN_DATABASE_URL, PGPASSWORD or PGPASSFILE) and the server's pg_hba.conf.

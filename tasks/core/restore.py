@@ -11,7 +11,7 @@ from tasks.core import errors, sql_files
 from tasks.core.backup_manifest import verify_backup
 from tasks.core.client_binaries import find_client_binary
 from tasks.core.client_process import ClientFailed, run_client
-from tasks.core.database import Database, connect
+from tasks.core.database import ENCRYPTED_MODES, Database, connect
 from tasks.core.models import BackupManifest, Model
 from tasks.core.progress import Progress
 from tasks.core.restore_check import FORGIVEN, NAME_BYTES, connection_string
@@ -90,7 +90,7 @@ async def _create(database: Database, target: Database) -> int:
 
 
 async def _run(database: Database, target: Database, manifest: BackupManifest, directory: Path, major: int) -> None:
-    needs_tls = database.tls_mode in {"require", "verify-ca", "verify-full"}
+    needs_tls = database.tls_mode in ENCRYPTED_MODES
     if manifest.format == "plain":
         program = find_client_binary("psql", major, needs_tls=needs_tls)
         (file,) = manifest.files

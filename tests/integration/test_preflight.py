@@ -533,6 +533,33 @@ async def test_a_wrong_password_and_a_missing_database_are_told_apart(legacy_dat
         await look(Database(**{**legacy_database.model_dump(), "database": "nosuchdatabase"}))
     with pytest.raises(errors.ServerUnreachable, match=r"127\.0\.0\.1:1 "):
         await look(Database(**{**legacy_database.model_dump(), "port": 1}))
+    with pytest.raises(errors.LoginRefused, match='database "template0" is not currently accepting connections'):
+        await look(Database(**{**legacy_database.model_dump(), "database": "template0"}))
+
+
+async def test_a_login_that_the_server_does_not_let_in_is_told_why(
+    legacy_database: Database, look: Look, make_role: Any
+) -> None:
+    role = await make_role()
+    async with connect(legacy_database) as connection:
+        await connection.execute(f'ALTER ROLE "{role.user}" CONNECTION LIMIT 0')
+    with pytest.raises(errors.ServerBusy, match="too many connections for role"):
+        await look(role)
+    async with connect(legacy_database) as connection:
+        await connection.execute(f'ALTER ROLE "{role.user}" CONNECTION LIMIT -1')
+        await connection.execute(f'REVOKE CONNECT ON DATABASE "{role.database}" FROM PUBLIC')
+    with pytest.raises(errors.LoginRefused, match=f'permission denied for database "{role.database}"'):
+        await look(role)
+
+
+async def test_tls_that_is_asked_for_and_not_there_is_told_apart_from_a_server_that_is_not_there(
+    legacy_database: Database, look: Look, tmp_path: Path
+) -> None:
+    with pytest.raises(errors.TlsRefused, match="sslmode 'require'"):
+        await look(legacy_database.model_copy(update={"tls_mode": "require"}))
+    lacking = {"tls_mode": "verify-full", "tls_root_certificate": tmp_path / "no.crt"}
+    with pytest.raises(errors.BadInput, match=r"sslrootcert is '.*no\.crt': No such file"):
+        await look(legacy_database.model_copy(update=lacking))
 
 
 async def test_an_old_transaction_is_named_with_its_query(

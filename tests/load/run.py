@@ -23,7 +23,8 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tasks.core import core_migrations, run, transform
-from tasks.core.database import Database, connect, database_from_surroundings
+from tasks.core.connection_strings import database_from_surroundings
+from tasks.core.database import Database, connect
 from tasks.core.models import LockHold, TransformResult
 from tasks.core.sample import build_sample_database, create_database, drop_database
 from tasks.core.server import start_server

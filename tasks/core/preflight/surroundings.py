@@ -9,9 +9,9 @@ from pathlib import Path
 
 from tasks.core import errors
 from tasks.core.client_binaries import find_client_binary
+from tasks.core.database import ENCRYPTED_MODES
 from tasks.core.preflight.subject import Subject, counted, listed
 
-ENCRYPTED_MODES = frozenset({"require", "verify-ca", "verify-full"})
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 PROBE_BYTES = 65_536
 PORT_LINE = 3  # of postmaster.pid, from 0
