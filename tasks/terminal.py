@@ -42,6 +42,8 @@ class Closing(Listener):
             table = reports.terminal_table(report.comparison)
             if self.console.width < FULL_TABLE_WIDTH:
                 table.columns = [column for column in table.columns if column.header not in LEFT_OUT_WHEN_NARROW]
+            if str(table.caption) in report.message:  # said once is enough
+                table.caption = None
             self.console.print(table)
         if report.plan:
             for part in plans.as_tables(report.plan, report.decisions, report.work_left):
@@ -114,7 +116,7 @@ class LiveDisplay(Closing):
         self._remove_bar()
         seconds = f"{step.seconds:6.1f} s" if step.attempts else " " * 8
         line = f"{MARKS[step.state]} {escape(step.name):<16} {seconds}  [dim]{escape(step.detail)}[/]"
-        self.console.print(line, highlight=False)
+        self.console.print(line, highlight=False, soft_wrap=True)  # a path must not be broken
 
     def progressed(self, what: str, done: int, total: int | None) -> None:
         """Move the bar."""

@@ -135,11 +135,11 @@ def public(report: RunReport) -> dict[str, Any]:
 
 
 def terminal_table(comparison: Comparison) -> Table:
-    """The comparison for a terminal of 100 columns."""
+    """The comparison for a terminal of 100 columns; without interval and blocks, of 80."""
     headline = comparison.headline
     table = Table(title="Before and after", caption=comparisons.sentence(headline), caption_justify="left")
     table.add_column("pattern", no_wrap=True)
-    for name in ("before (ms)", "after (ms)", "improvement", "95% interval"):
+    for name in ("before ms", "after ms", "improved", "95% interval"):
         table.add_column(name, justify="right")
     table.add_column("verdict")
     table.add_column("blocks", justify="right")
