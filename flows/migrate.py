@@ -7,6 +7,7 @@ from prefect import flow
 from tasks import benchmark, command_line
 from tasks.backup import make_backup
 from tasks.blocks import PostgresDatabase
+from tasks.copies import copies
 from tasks.core.models import State
 from tasks.core.settings import MigrateParameters
 from tasks.core_migrations import run_core_migrations
@@ -23,7 +24,7 @@ PLAN = MigrateParameters()
 
 
 @flow(name="migrate-to-phases", persist_result=False)
-@reported(steps_in_all=12)
+@reported(steps_in_all=14)
 async def migrate(database: PostgresDatabase, parameters: MigrateParameters = PLAN) -> Ending:
     """Moves a campaign database to phases only.
 
@@ -38,13 +39,17 @@ async def migrate(database: PostgresDatabase, parameters: MigrateParameters = PL
     if parameters.mode == "plan":
         return planned(found, await make_plan(target, parameters))
 
-    async with exclusively(target, parameters), taken_back_where_a_gate_fails(target, parameters):
-        await make_backup(target, parameters)
+    async with (
+        copies(target, parameters, found.state) as made,
+        exclusively(target, parameters),
+        taken_back_where_a_gate_fails(target, parameters),
+    ):
+        backup = await make_backup(target, parameters)
         inputs = await benchmark.draw_inputs(target, parameters)
         if found.state in {State.CONTRACTED, State.MIGRATED}:  # an earlier run got further than the legacy columns
-            before = await benchmark.recall_before(target, parameters)
+            before: benchmark.Before = await benchmark.recall_before(target, parameters)
         else:
-            before = await benchmark.measure_before(target, parameters, inputs)
+            before = await benchmark.measure_before(target, parameters, inputs, await made.before(backup))
             await transform_data(target, parameters)
             await benchmark.compare_answers(target, parameters, inputs)
             if parameters.stop_after == "transform":
@@ -52,8 +57,8 @@ async def migrate(database: PostgresDatabase, parameters: MigrateParameters = PL
             await hold_cut_over(target, parameters)
         await run_core_migrations(target, parameters)
         await validate_database(target, parameters)
-        after = await benchmark.measure_after(target, parameters, inputs)
-        comparison = await benchmark.compare(before, after, parameters)
+        measured = await benchmark.measure_after(target, parameters, inputs, before, await made.after())
+        comparison = await benchmark.compare(measured, target, parameters)
         await run_integration(target, parameters)
         benchmark.require_target(comparison, parameters)
     return succeeded(found, comparison)

@@ -75,6 +75,7 @@ def to_migrate(database: Database, parameters: DemoParameters) -> tuple[Postgres
         target_improvement=parameters.target_improvement,
         benchmark_seed=parameters.seed,
         benchmark_writes=True,
+        paired=True,
     )
 
 

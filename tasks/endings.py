@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tasks.core.comparison import sentence
+from tasks.benchmark import Measured
+from tasks.core.benchmark_models import BenchmarkRun, Comparison, Trend
+from tasks.core.comparison_tables import sentence
 from tasks.core.database import Database
 from tasks.core.forget import ForgetReport
 from tasks.core.maintenance import MaintenanceReport
-from tasks.core.models import BenchmarkRun, CheckResult, Comparison, Outcome, Plan, PreflightReport, State
+from tasks.core.models import CheckResult, Outcome, Plan, PreflightReport, State
 from tasks.core.restore import RestoreReport
 from tasks.core.rollback import RollbackReport
+from tasks.core.trend import summary
 from tasks.ending import Ending
 from tasks.gates import PHRASES, tally
 
@@ -107,13 +110,30 @@ def validated(database: Database, state: State, checks: Sequence[CheckResult]) -
     return Ending(Outcome.SUCCEEDED, f"Database {database.database} is sound: {tally(checks)}. It is {PHRASES[state]}.")
 
 
-def benchmarked(database: Database, measured: BenchmarkRun) -> Ending:
-    """The times were taken."""
+def benchmarked(database: Database, measured: BenchmarkRun, trend: Trend) -> Ending:
+    """The times were taken, and set beside earlier ones."""
     timed = sum(bool(pattern.times_ms) for pattern in measured.patterns)
     return Ending(
         Outcome.SUCCEEDED,
         f"Timed {timed} patterns on {MODEL_NAMES[measured.architecture_type]} of database {database.database},"
-        f" {measured.rounds} rounds each; the figures are kept in migration_performance_results.",
+        f" {measured.rounds} rounds each. {summary(trend)} The figures are kept in migration_performance_results.",
+    )
+
+
+def paired(database: Database, measured: Measured, comparison: Comparison | None) -> Ending:
+    """Two states were timed in turn."""
+    clone = measured.after.clone
+    if comparison is None:
+        return Ending(Outcome.SUCCEEDED, "Timed, but the two states cannot be compared: the step comparison says why.")
+    if clone is None:
+        return Ending(Outcome.SUCCEEDED, sentence(comparison.headline))
+    changed = [f"{one.name} {one.change}" for one in comparison.patterns if one.change in {"faster", "slower"}]
+    found = f"a difference where there is none: {', '.join(changed)}" if changed else "no difference, as it must"
+    headline = comparison.headline
+    return Ending(
+        Outcome.SUCCEEDED,
+        f"Control run: two copies of database {database.database} timed in turn show {found}"
+        f" ({headline.improvement_percent:+.1f}%, 95% interval {headline.low:+.1f}% to {headline.high:+.1f}%).",
     )
 
 

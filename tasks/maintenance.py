@@ -31,9 +31,20 @@ async def maintain_indexes(database: Database, parameters: MaintainParameters) -
     """
     run = recorder.current_run()
     report = await core.maintain(
-        database, parameters.schema_name, rebuild_invalid=parameters.rebuild_invalid, limits=parameters.locks
+        database,
+        parameters.schema_name,
+        rebuild_invalid=parameters.rebuild_invalid,
+        limits=parameters.locks,
+        rebuild_bloated=parameters.rebuild_bloated,
+        bloat_limits=parameters.bloat,
     )
     run.note_extra(maintenance=report.model_dump(mode="json"))
     run.detail(report.summary)
-    await publish.models("maintenance", [*report.found, *report.done], "Indexes: what was found and done")
+    bloat = [
+        core.MaintenanceAction(
+            index_name=one.index_name, action="bloated" if one in report.bloated else "bloat", details=one.sentence
+        )
+        for one in sorted(report.bloat, key=lambda one: one.bloat_bytes, reverse=True)
+    ]
+    await publish.models("maintenance", [*report.done, *report.found, *bloat], "Indexes: what was found and done")
     return report

@@ -39,6 +39,7 @@ Key = Literal[
     "restore",
     "rollback",
     "summary",
+    "trend",
 ]
 PROGRESS_EVERY_SECONDS = 3.0
 

@@ -80,7 +80,8 @@ class StepLog:
         spent = earlier.seconds if earlier else 0.0
         began = time.perf_counter()
         self.latest = None
-        self.steps[name] = StepRecord(name=name, state="running", seconds=spent, attempts=attempts)
+        first = earlier.began_at if earlier else time.time()
+        self.steps[name] = StepRecord(name=name, state="running", seconds=spent, attempts=attempts, began_at=first)
         log.info("%s begins, attempt %d", name, attempts)
         if self.listener is not None:
             self.listener.step_started(self.steps[name])
@@ -130,6 +131,12 @@ class Recorder(StepLog):
     def note_extra(self, **facts: Any) -> None:
         """Keep what the report has no name of its own for."""
         self._facts["extra"] = {**self._facts["extra"], **facts}
+
+    @property
+    def extra(self) -> Mapping[str, Any]:
+        """What `note_extra` has kept."""
+        extra: dict[str, Any] = self._facts["extra"]
+        return extra
 
     def add_locks(self, holds: Sequence[LockHold]) -> None:
         """Keep how long locks were held, of one step after another."""

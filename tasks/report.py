@@ -23,7 +23,7 @@ async def write_report(outcome: Outcome, message: str) -> tuple[RunReport, dict[
         DirectoryUnusable: if the directory has become so since the run began.
     """
     run = recorder.current_run()
-    began = time.perf_counter()
+    began, moment = time.perf_counter(), time.time()
     so_far = run.report(outcome, message)
     if so_far.validation:  # without a validation there is nothing to judge the migration by
         run.note(criteria=reports.success_criteria(so_far))
@@ -31,6 +31,8 @@ async def write_report(outcome: Outcome, message: str) -> tuple[RunReport, dict[
     summary = run.report(outcome, message)
     await publish.page("summary", reports.summary_markdown(summary), f"{run.flow_name}: {outcome}")
     seconds = time.perf_counter() - began
-    run.steps["report"] = StepRecord(name="report", state="completed", seconds=seconds, detail=str(run.directory))
+    run.steps["report"] = StepRecord(
+        name="report", state="completed", seconds=seconds, detail=str(run.directory), began_at=moment
+    )
     report = run.report(outcome, message)
     return report, reports.write_reports(report, run.directory)

@@ -309,7 +309,7 @@ ORDER BY c.updated_at DESC, c.id LIMIT 20$query$;
 SELECT t.relname::text AS table_name, sum(greatest(m.reltuples, 0))::bigint AS estimated_rows,
        sum(pg_table_size(m.oid))::bigint AS table_bytes, sum(pg_indexes_size(m.oid))::bigint AS index_bytes,
        (SELECT count(*) FROM pg_index AS i WHERE i.indrelid = t.oid) AS indexes,
-       sum(s.n_dead_tup)::bigint AS dead_rows, max(greatest(s.last_vacuum, s.last_autovacuum)) AS last_vacuum,
+       sum(s.n_dead_tup)::bigint AS dead_rows, sum(s.n_mod_since_analyze)::bigint AS changed_since_analyze, max(greatest(s.last_vacuum, s.last_autovacuum)) AS last_vacuum,
        max(greatest(s.last_analyze, s.last_autoanalyze)) AS last_analyze,
        round(100 * sum(m.relallvisible)::numeric / nullif(sum(m.relpages), 0), 1) AS all_visible_percent,
        round(100 * sum(io.heap_blks_hit + io.idx_blks_hit)
@@ -581,21 +581,34 @@ BEGIN
 END
 $function$;
 
--- The shared blocks that one execution touches in the tables and indexes of this schema, from the buffers or from disk,
--- the work of its triggers included. Serial, since parallel workers count for themselves.
-CREATE OR REPLACE FUNCTION migration_benchmark_blocks(query text, writes boolean, inputs jsonb)
-RETURNS bigint LANGUAGE plpgsql
+-- What one execution does, in counts that repeat exactly where times do not; its triggers, and what they defer, included:
+-- blocks: shared blocks touched in the tables and indexes of this schema, from the buffers or from disk; blocks_read: those
+-- that were not in the buffers; temp_blocks: written to and read from temporary files; rows_visited: rows read by sequential
+-- scans and entries read from indexes; wal_records: of this session alone. Serial, since parallel workers count for themselves.
+CREATE OR REPLACE FUNCTION migration_benchmark_work(query text, writes boolean, inputs jsonb)
+RETURNS jsonb LANGUAGE plpgsql
 SET max_parallel_workers_per_gather = 0 SET max_parallel_maintenance_workers = 0 AS $function$
 DECLARE
-    before bigint;
-    after bigint;
-    touched CONSTANT text := 'SELECT sum(pg_stat_get_xact_blocks_fetched(c.oid)) FROM pg_class AS c
-        WHERE c.relnamespace = to_regnamespace(quote_ident(current_schema()))';
+    before record;
+    after record;
+    explained json;
+    counted CONSTANT text := 'SELECT sum(pg_stat_get_xact_blocks_fetched(c.oid))::bigint AS blocks,
+        (sum(pg_stat_get_xact_blocks_fetched(c.oid)) - sum(pg_stat_get_xact_blocks_hit(c.oid)))::bigint AS blocks_read,
+        sum(pg_stat_get_xact_tuples_returned(c.oid))::bigint AS rows_visited
+        FROM pg_class AS c WHERE c.relnamespace = to_regnamespace(quote_ident(current_schema()))';
 BEGIN
-    EXECUTE touched INTO before;
-    PERFORM migration_benchmark_execute(query, writes, inputs);
-    EXECUTE touched INTO after;
-    RETURN after - before;
+    EXECUTE counted INTO before;
+    -- The node that calls the function counts all that happens within it: a plan by itself would leave its triggers out.
+    EXECUTE 'EXPLAIN (ANALYZE, BUFFERS, WAL, TIMING OFF, COSTS OFF, FORMAT JSON) SELECT migration_benchmark_execute($1, $2, $3)'
+        INTO explained USING query, writes, inputs;
+    EXECUTE counted INTO after;
+    explained := explained -> 0 -> 'Plan';
+    RETURN jsonb_build_object(
+        'blocks', after.blocks - before.blocks,
+        'blocks_read', after.blocks_read - before.blocks_read,
+        'temp_blocks', (explained ->> 'Temp Read Blocks')::bigint + (explained ->> 'Temp Written Blocks')::bigint,
+        'rows_visited', after.rows_visited - before.rows_visited,
+        'wal_records', (explained ->> 'WAL Records')::bigint);
 END
 $function$;
 
@@ -624,7 +637,7 @@ BEGIN
     FOREACH name IN ARRAY ARRAY[
         'migration_benchmark_architecture()', 'migration_benchmark_legacy_values(text)', 'migration_benchmark_mapped(text)',
         'migration_benchmark_selects(text, text[])', 'migration_benchmark_patterns()', 'migration_benchmark_inputs(integer)',
-        'migration_benchmark_execute(text, boolean, jsonb)', 'migration_benchmark_blocks(text, boolean, jsonb)',
+        'migration_benchmark_execute(text, boolean, jsonb)', 'migration_benchmark_work(text, boolean, jsonb)',
         'migration_benchmark_plan(text, jsonb)'
     ] LOOP
         EXECUTE format('ALTER FUNCTION %s SET search_path = %I, pg_temp', name, current_schema());
@@ -707,7 +720,7 @@ DECLARE
     started timestamptz;
     elapsed numeric;
     returned bigint;
-    touched bigint;
+    touched jsonb;
 BEGIN
     IF rounds < 1 THEN
         RAISE EXCEPTION 'migration.benchmark_rounds is %, but at least one round is needed', rounds
@@ -737,10 +750,10 @@ BEGIN
             returned := migration_benchmark_execute(pattern.query, false, inputs);
             elapsed := 1000 * extract(epoch FROM clock_timestamp() - started);
             IF round_number = 0 THEN
-                touched := migration_benchmark_blocks(pattern.query, false, inputs);
+                touched := migration_benchmark_work(pattern.query, false, inputs);
             END IF;
             measured := measured || jsonb_build_object('test_name', pattern.test_name, 'round', round_number,
-                'ms', round(elapsed, 4), 'rows', returned, 'blocks', CASE WHEN round_number = 0 THEN touched END);
+                'ms', round(elapsed, 4), 'rows', returned, 'work', CASE WHEN round_number = 0 THEN touched END);
         END LOOP;
     END LOOP;
     FOR pattern IN
@@ -755,7 +768,7 @@ BEGIN
                     started := clock_timestamp();
                     IF round_number = 0 THEN
                         returned := NULL;
-                        touched := migration_benchmark_blocks(pattern.query, true, inputs);
+                        touched := migration_benchmark_work(pattern.query, true, inputs);
                     ELSE
                         returned := migration_benchmark_execute(pattern.query, true, inputs);
                     END IF;
@@ -763,7 +776,7 @@ BEGIN
                     RAISE EXCEPTION 'rolled back' USING ERRCODE = 'MB001';
                 EXCEPTION WHEN SQLSTATE 'MB001' THEN
                     measured := measured || jsonb_build_object('test_name', pattern.test_name, 'round', round_number,
-                        'ms', round(elapsed, 4), 'rows', returned, 'blocks', touched);
+                        'ms', round(elapsed, 4), 'rows', returned, 'work', touched);
                 END;
             END LOOP;
         EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
@@ -785,16 +798,17 @@ BEGIN
         run_id, architecture_type, test_name, test_category, execution_time_ms, rounds, rows_returned, blocks, details)
     SELECT run, architecture, p.test_name, p.test_category, m.median_ms, coalesce(m.rounds, 0), m.rows_returned, m.blocks,
            common || jsonb_strip_nulls(jsonb_build_object(
-               'position', p."position", 'note', p.note, 'times_ms', m.times_ms, 'skipped', skipped ->> p.test_name,
+               'position', p."position", 'note', p.note, 'times_ms', m.times_ms, 'work', m.work, 'skipped', skipped ->> p.test_name,
                'statistics', CASE p.test_name WHEN 'database_statistics' THEN statistics END,
                'plan', CASE WHEN m.rounds > 0 THEN migration_benchmark_plan(
                    CASE architecture WHEN 'dual' THEN p.legacy_query ELSE p.phases_query END, inputs) END))
     FROM migration_benchmark_patterns() AS p
     LEFT JOIN (
         SELECT x.test_name, count(*) FILTER (WHERE x.round > 0) AS rounds, max(x.rows) AS rows_returned,
-               max(x.blocks) AS blocks, jsonb_agg(x.ms ORDER BY x.round) FILTER (WHERE x.round > 0) AS times_ms,
+               max((x.work ->> 'blocks')::bigint) AS blocks,
+               jsonb_agg(x.work) FILTER (WHERE x.round = 0) -> 0 AS work, jsonb_agg(x.ms ORDER BY x.round) FILTER (WHERE x.round > 0) AS times_ms,
                (percentile_cont(0.5) WITHIN GROUP (ORDER BY x.ms) FILTER (WHERE x.round > 0))::numeric(14, 4) AS median_ms
-        FROM jsonb_to_recordset(measured) AS x (test_name text, round integer, ms double precision, rows bigint, blocks bigint)
+        FROM jsonb_to_recordset(measured) AS x (test_name text, round integer, ms double precision, rows bigint, work jsonb)
         WHERE skipped ->> x.test_name IS NULL
         GROUP BY x.test_name) AS m ON m.test_name = p.test_name
     ORDER BY p."position";

@@ -1,4 +1,4 @@
-"""Measures the benchmark patterns from the client, and compares the answers of their two forms.
+"""Measures the benchmark patterns from the client: one database by itself, or two in turn.
 
 The patterns stand in `sql/scripts/performance-benchmark.sql`; its definitions are all that is used from there. Times
 are wall-clock milliseconds of a prepared statement from sending it to having all its rows, planning included
@@ -7,60 +7,58 @@ are wall-clock milliseconds of a prepared statement from sending it to having al
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, cast
-from uuid import UUID
 
 import asyncpg
-from asyncpg.prepared_stmt import PreparedStatement
 
-from tasks.core import errors, sql_files
-from tasks.core.benchmark_answers import compare_answers
-from tasks.core.benchmark_patterns import (
-    CONCURRENT,
-    STATISTICS,
-    WRITES_NOT_ALLOWED,
-    Architecture,
-    Pattern,
-    Row,
-    bind,
-    define,
-    digest,
-    failed,
-    list_patterns,
-    normalise,
-)
+from tasks.core import sql_files
+from tasks.core.benchmark_answers import compare_answers, first_difference
+from tasks.core.benchmark_models import BenchmarkInputs, BenchmarkRun, Clone
+from tasks.core.benchmark_patterns import WRITES_NOT_ALLOWED, define, failed
 from tasks.core.benchmark_results import keep
-from tasks.core.database import Connection, Database, connect
-from tasks.core.models import BenchmarkInputs, BenchmarkRun, PatternTiming
+from tasks.core.benchmark_side import LOCKED_OUT, Measured, Side, draw
+from tasks.core.database import Database, connect
 from tasks.core.progress import Progress, unheard
 
-__all__ = ["compare_answers", "draw_inputs", "measure", "settle"]
-
-SESSIONS = 10
-SETTINGS = {"plan_cache_mode": "force_custom_plan", "lock_timeout": "2s", "statement_timeout": "10min"}
+__all__ = ["Ground", "PairedRuns", "compare_answers", "draw_inputs", "measure", "measure_paired", "settle"]
 
 
-@dataclass
-class _Measured:
-    """One pattern while it is being measured; `times` in ms."""
+@dataclass(frozen=True)
+class Ground:
+    """Where the patterns of a state run.
 
-    pattern: Pattern
-    statement: str
-    times: list[float] = field(default_factory=list)
-    blocks: int | None = None
-    rows: int = 0
-    answer: str | None = None
-    plan: str | None = None
-    skipped: str | None = None
+    Attributes:
+        reads: the database that is measured.
+        clone: how it was made, where it is a copy.
+        writes: where the patterns that write run, always rolled back; None skips them.
+        writes_clone: how that one was made, where it is a copy.
+        why_not: why they are skipped.
+        settings: for the sessions on a copy: what is set for a database is not copied with it.
+    """
+
+    reads: Database
+    clone: Clone | None = None
+    writes: Database | None = None
+    writes_clone: Clone | None = None
+    why_not: str = WRITES_NOT_ALLOWED
+    settings: dict[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class PairedRuns:
+    """Two states that were measured in turn.
+
+    Attributes:
+        differing: by pattern, the first row in which the answers differ.
+    """
+
+    before: BenchmarkRun
+    after: BenchmarkRun
+    differing: dict[str, str]
 
 
 async def settle(database: Database, schema: str) -> float:
@@ -84,7 +82,7 @@ async def draw_inputs(database: Database, schema: str, *, seed: int) -> Benchmar
     async with connect(database, schema=schema, purpose="benchmark") as connection:
         try:
             await define(connection)
-            return (await _draw(connection, seed))[1]
+            return (await draw(connection, seed))[1]
         except asyncpg.PostgresError as error:
             raise failed(error) from error
 
@@ -99,6 +97,7 @@ async def measure(
     run_id: str,
     parameters: BenchmarkInputs | None = None,
     progress: Progress = unheard,
+    ground: Ground | None = None,
 ) -> BenchmarkRun:
     """Time every pattern on the architecture that the catalog shows, and keep the results in the database.
 
@@ -106,191 +105,141 @@ async def measure(
     last, so that their dead rows slow no other, and are always rolled back.
 
     :param parameters: the inputs of an earlier run, to ask the same questions again; drawn from the data if None.
-    :param benchmark_writes: without it, patterns that write are skipped, with the reason.
+    :param benchmark_writes: run patterns that write on the database itself.
+    :param ground: where they run instead; without either they are skipped, with the reason.
     :raises StepFailed: if a pattern cannot run at all.
     """
+    place = ground or Ground(database, writes=database if benchmark_writes else None)
     async with AsyncExitStack() as stack:
-        connection = await stack.enter_async_context(
-            connect(database, schema=schema, purpose="benchmark", settings=SETTINGS)
-        )
         try:
-            await define(connection)
-            architecture, inputs = await _draw(connection, seed)
-            bench = _Bench(connection, architecture, parameters or inputs, random.Random(seed), rounds, progress)
-            bench.measured = [_Measured(p, p.query(architecture)) for p in await list_patterns(connection)]
-            await bench.open_sessions(stack, database, schema)
-            await bench.read()
-            await bench.write(allowed=benchmark_writes)
-            run = await bench.result(run_id)
-            await keep(connection, run)
+            side = await Side.open(stack, database, schema, seed=seed, inputs=parameters)
+            writing = await _writing_side(stack, side, place, schema, seed)
+            order = random.Random(seed)
+            await _read([side], order, rounds, progress)
+            await _write([side], [writing], order, rounds, progress, [place.why_not])
+            run = await side.result(run_id, rounds, writes_clone=place.writes_clone)
+            await keep(side.connection, run)
         except asyncpg.PostgresError as error:
             raise failed(error) from error
         return run
 
 
-@dataclass
-class _Bench:
-    connection: Connection
-    architecture: Architecture
-    inputs: BenchmarkInputs
-    order: random.Random
-    rounds: int
-    progress: Progress
-    measured: list[_Measured] = field(default_factory=list)
-    sessions: list[tuple[Connection, UUID]] = field(default_factory=list)
-    statistics: list[dict[str, Any]] = field(default_factory=list)
-    prepared: dict[tuple[int, str], PreparedStatement[Any]] = field(default_factory=dict)
+async def measure_paired(
+    before: Ground,
+    after: Ground,
+    schema: str,
+    *,
+    rounds: int,
+    seed: int,
+    run_id: str,
+    keep_in: Database | None,
+    parameters: BenchmarkInputs | None = None,
+    progress: Progress = unheard,
+) -> PairedRuns:
+    """Time two states in turn: in each round each pattern runs on both, in random order, one right after the other.
 
-    async def open_sessions(self, stack: AsyncExitStack, database: Database, schema: str) -> None:
-        """The sessions of the concurrent pattern, one per user; the users repeat if they are fewer."""
-        users = self.inputs.user_ids
+    What disturbs the machine for longer than one query then disturbs both alike.
+
+    :param keep_in: where the results are kept; None keeps none, for a control run of a state against itself.
+    :raises StepFailed: if a pattern cannot run at all.
+    """
+    async with AsyncExitStack() as stack:
         try:
-            for number in range(SESSIONS if users else 0):
-                session = connect(database, schema=schema, purpose=f"benchmark user {number + 1}", settings=SETTINGS)
-                self.sessions.append((await stack.enter_async_context(session), users[number % len(users)]))
-        except errors.ServerUnreachable as error:
-            self._find(CONCURRENT).skipped = f"the server took {len(self.sessions)} of {SESSIONS} sessions: {error}"
-        if not users:
-            self._find(CONCURRENT).skipped = "no campaign has a user"
+            first = await Side.open(stack, before.reads, schema, seed=seed, inputs=parameters, settings=before.settings)
+            second = await Side.open(
+                stack, after.reads, schema, seed=seed, inputs=first.inputs, settings=after.settings
+            )
+            writing = [
+                await _writing_side(stack, side, ground, schema, seed)
+                for side, ground in ((first, before), (second, after))
+            ]
+            order = random.Random(seed)
+            await _read([first, second], order, rounds, progress)
+            await _write([first, second], writing, order, rounds, progress, [before.why_not, after.why_not])
+            runs = [
+                await side.result(run_id, rounds, paired=True, clone=ground.clone, writes_clone=ground.writes_clone)
+                for side, ground in ((first, before), (second, after))
+            ]
+        except asyncpg.PostgresError as error:
+            raise failed(error) from error
+    if keep_in is not None:
+        # The copy is another database, but what was measured is a state of this one.
+        runs = [run.model_copy(update={"database_name": keep_in.database}) for run in runs]
+        async with connect(keep_in, schema=schema, purpose="benchmark results") as connection:
+            for run in runs:
+                await keep(connection, run)
+    return PairedRuns(runs[0], runs[1], _differing(first, second))
 
-    async def read(self) -> None:
-        """All patterns that only read: warm-up with answer, plan and blocks, then the rounds."""
-        reading = [one for one in self.measured if not one.pattern.writes and one.skipped is None]
-        for one in reading:
-            _, rows = await self._answer(one)
-            one.rows, one.answer = len(rows), digest(rows)
-            if one.pattern.test_name == STATISTICS:
-                self.statistics = [dict(row) for row in rows]
-                one.answer = None
-                continue
-            one.plan = await self._plan(one)
-            one.blocks = await self._blocks(one)
-        timed = [one for one in reading if one.pattern.test_name != STATISTICS]
-        for number in range(self.rounds):
-            self.order.shuffle(timed)
-            for one in timed:
-                one.times.append((await self._answer(one))[0])
-            self.progress(f"benchmark {self.architecture}", number + 1, self.rounds)
 
-    async def write(self, *, allowed: bool) -> None:
-        """The patterns that write, each execution in a transaction that is rolled back."""
-        for one in [one for one in self.measured if one.pattern.writes]:
-            if not allowed:
-                one.skipped = WRITES_NOT_ALLOWED
-                continue
-            try:
-                one.plan = await self._plan(one)
-                for number in range(-1, self.rounds):
-                    elapsed, rows = await self._rolled_back(one, count_blocks=number < 0)
-                    if number >= 0:
-                        one.times.append(elapsed)
-                        one.rows, one.answer = len(rows), digest(rows)
-            except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
-                one.skipped, one.times = f"other sessions held its rows: {error}", []
+async def _writing_side(stack: AsyncExitStack, side: Side, ground: Ground, schema: str, seed: int) -> Side | None:
+    if ground.writes is None:
+        return None
+    if ground.writes == ground.reads:
+        return side
+    return await Side.open(stack, ground.writes, schema, seed=seed, inputs=side.inputs, settings=ground.settings)
 
-    async def result(self, run_id: str) -> BenchmarkRun:
-        """All that was measured, with its surroundings."""
-        surroundings = await self.connection.fetchrow(sql_files.query("describe_benchmark_surroundings"))
-        assert surroundings is not None
-        load = ", ".join(f"{value:.2f}" for value in os.getloadavg())
-        return BenchmarkRun(
-            run_id=run_id,
-            architecture_type=self.architecture,
-            measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            server_version=surroundings["server_version"],
-            settings=json.loads(surroundings["settings"]),
-            campaigns=surroundings["campaigns"],
-            domains=surroundings["domains"],
-            rounds=self.rounds,
-            patterns=[_timing(one) for one in self.measured],
-            database_name=surroundings["database_name"],
-            inputs=self.inputs,
-            statistics=[dict(zip(row, normalise(row.values()), strict=True)) for row in self.statistics],
-            environment={"processors of the client": str(os.cpu_count()), "load of the client (1, 5, 15 min)": load},
-        )
 
-    def _find(self, name: str) -> _Measured:
-        return next(one for one in self.measured if one.pattern.test_name == name)
+async def _read(sides: Sequence[Side], order: random.Random, rounds: int, progress: Progress) -> None:
+    """All patterns that only read: warm-up, then the rounds."""
+    names = _names(sides, lambda one: not one.pattern.writes)
+    for name in names:
+        for side in sides:
+            await side.warm_up(side.measured[name])
+    timed = [name for name in names if all(side.measured[name].is_timed for side in sides)]
+    what = f"benchmark {' and '.join(side.architecture for side in sides)}"
+    for number in range(rounds):
+        order.shuffle(timed)
+        for name in timed:
+            for side in order.sample(sides, len(sides)):
+                await side.time(side.measured[name])
+        progress(what, number + 1, rounds)
 
-    async def _answer(self, one: _Measured) -> tuple[float, list[Row]]:
-        """One execution: ms and rows. The concurrent pattern runs in all its sessions at once."""
-        if one.pattern.test_name != CONCURRENT:
-            statement, values = bind(one.statement, self.inputs)
-            return await _timed(await self._prepare(self.connection, statement), values)
-        prepared = []
-        for session, user in self.sessions:
-            statement, values = bind(one.statement, self.inputs, user_id=user)
-            prepared.append((await self._prepare(session, statement), values))
-        started = perf_counter()
-        answers = await asyncio.gather(*(statement.fetch(*values) for statement, values in prepared))
-        elapsed = 1000 * (perf_counter() - started)
-        return elapsed, [cast("Row", row) for answer in answers for row in answer]
 
-    async def _prepare(self, session: Connection, statement: str) -> PreparedStatement[Any]:
-        """Once per session: that a statement is parsed anew is not what is measured."""
-        key = (id(session), statement)
-        if key not in self.prepared:
-            self.prepared[key] = await session.prepare(statement)
-        return self.prepared[key]
-
-    async def _plan(self, one: _Measured) -> str:
-        query = sql_files.query("explain_benchmark_pattern")
-        return cast("str", await self.connection.fetchval(query, one.statement, self.inputs.model_dump_json()))
-
-    async def _blocks(self, one: _Measured) -> int | None:
-        """Of the second of two executions, so that nothing is counted that only the first one does."""
-        asked = [self.inputs]
-        if one.pattern.test_name == CONCURRENT:
-            asked = [self.inputs.model_copy(update={"user_ids": [user]}) for _, user in self.sessions]
-        total = 0
-        for inputs in asked:
-            values = (one.statement, one.pattern.writes, inputs.model_dump_json())
-            for _ in range(2):
-                blocks = await self.connection.fetchval(sql_files.query("count_benchmark_blocks"), *values)
-            if blocks is None:
-                return None
-            total += blocks
-        return total
-
-    async def _rolled_back(self, one: _Measured, *, count_blocks: bool) -> tuple[float, list[Row]]:
-        transaction = self.connection.transaction()
-        await transaction.start()
+async def _write(
+    sides: Sequence[Side],
+    writing: Sequence[Side | None],
+    order: random.Random,
+    rounds: int,
+    progress: Progress,
+    reasons: Sequence[str],
+) -> None:
+    """The patterns that write, where they may: each execution in a transaction that is rolled back."""
+    names = _names(sides, lambda one: one.pattern.writes)
+    grounds = [side for side in writing if side is not None]
+    for name in names:
+        if len(grounds) < len(sides):
+            for side, ground, reason in zip(sides, writing, reasons, strict=True):
+                other = "where the other state would run it, it may not"
+                side.measured[name].skipped = reason if ground is None else other
+            continue
         try:
-            if count_blocks:
-                values = (one.statement, True, self.inputs.model_dump_json())
-                one.blocks = await self.connection.fetchval(sql_files.query("count_benchmark_blocks"), *values)
-                return 0.0, []
-            statement, parameters = bind(one.statement, self.inputs)
-            elapsed, rows = await _timed(await self._prepare(self.connection, statement), parameters)
-            started = perf_counter()
-            # What triggers defer to the commit counts, too.
-            await self.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-            return elapsed + 1000 * (perf_counter() - started), rows
-        finally:
-            await transaction.rollback()
+            for ground in grounds:
+                await ground.warm_up(ground.measured[name])
+            for number in range(rounds):
+                for ground in order.sample(grounds, len(grounds)):
+                    await ground.time(ground.measured[name])
+                progress(f"benchmark, {name}", number + 1, rounds)
+        except LOCKED_OUT as error:
+            for ground in grounds:
+                ground.measured[name].skipped = f"other sessions held its rows: {error}"
+                ground.measured[name].times = []
+        for side, ground in zip(sides, grounds, strict=True):
+            side.measured[name] = ground.measured[name]
 
 
-async def _timed(prepared: PreparedStatement[Any], values: Sequence[Any]) -> tuple[float, list[Row]]:
-    started = perf_counter()
-    rows = await prepared.fetch(*values)
-    return 1000 * (perf_counter() - started), cast("list[Row]", rows)
+def _names(sides: Iterable[Side], wanted: Callable[[Measured], bool]) -> list[str]:
+    """The patterns that every side can run, in the order of the benchmark."""
+    first, *others = sides
+    return [
+        name
+        for name, one in first.measured.items()
+        if wanted(one) and all(side.measured[name].skipped is None for side in (first, *others))
+    ]
 
 
-async def _draw(connection: Connection, seed: int) -> tuple[Architecture, BenchmarkInputs]:
-    row = await connection.fetchrow(sql_files.query("draw_benchmark_inputs"), seed)
-    assert row is not None
-    return row["architecture_type"], BenchmarkInputs.model_validate_json(row["inputs"])
-
-
-def _timing(one: _Measured) -> PatternTiming:
-    return PatternTiming(
-        name=one.pattern.test_name,
-        category=one.pattern.test_category,
-        times_ms=one.times,
-        blocks=one.blocks,
-        rows=one.rows,
-        answer=one.answer,
-        plan=one.plan,
-        skipped=one.skipped,
-        note=one.pattern.note,
-    )
+def _differing(first: Side, second: Side) -> dict[str, str]:
+    return {
+        name: first_difference(one.first_rows, second.measured[name].first_rows)
+        for name, one in first.measured.items()
+        if one.is_timed and one.answer != second.measured[name].answer
+    }

@@ -6,6 +6,7 @@ from time import perf_counter
 
 import asyncpg
 
+from tasks.core.benchmark_models import BenchmarkInputs
 from tasks.core.benchmark_patterns import (
     CONCURRENT,
     STATISTICS,
@@ -18,7 +19,7 @@ from tasks.core.benchmark_patterns import (
     normalise,
 )
 from tasks.core.database import Connection, Database, connect
-from tasks.core.models import BenchmarkInputs, CheckResult
+from tasks.core.models import CheckResult
 
 SUITE = "benchmark answers"
 SETTINGS = {"lock_timeout": "2s", "statement_timeout": "10min"}
@@ -83,12 +84,16 @@ async def _answer(
     return rows
 
 
-def first_difference(legacy: list[tuple[object, ...]], phases: list[tuple[object, ...]]) -> str:
+def first_difference(
+    legacy: list[tuple[object, ...]],
+    phases: list[tuple[object, ...]],
+    names: tuple[str, str] = ("legacy form", "phases form"),
+) -> str:
     """The first row in which two answers differ, for people; rows are counted from 1."""
     for number in range(max(len(legacy), len(phases))):
         before = legacy[number] if number < len(legacy) else "no row"
         after = phases[number] if number < len(phases) else "no row"
         if before != after:
             where = f"row {number + 1} of {len(legacy)} and {len(phases)}"
-            return f"{where}: the legacy form says {before}, the phases form {after}"
+            return f"{where}: the {names[0]} says {before}, the {names[1]} {after}"
     return "no row differs"

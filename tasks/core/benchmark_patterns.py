@@ -9,17 +9,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import asyncpg
 
 from tasks.core import errors, sql_files
+from tasks.core.benchmark_models import BenchmarkInputs
 from tasks.core.database import Connection
-from tasks.core.models import BenchmarkInputs
 
 Row: TypeAlias = "Sequence[Any]"  # an asyncpg Record is one
-Architecture = Literal["dual", "phases_based"]
 
 CONCURRENT = "concurrent_user_dashboards"
 STATISTICS = "database_statistics"

@@ -8,9 +8,9 @@ from typing import Any
 from uuid import UUID
 
 from tasks.core import sql_files
+from tasks.core.benchmark_models import BenchmarkRun, PatternTiming
 from tasks.core.benchmark_patterns import STATISTICS
 from tasks.core.database import Connection
-from tasks.core.models import BenchmarkRun, PatternTiming
 
 METHOD = "client"  # where the time was taken; performance-benchmark.sql alone says "server"
 
@@ -44,8 +44,14 @@ def _details(run: BenchmarkRun, timing: PatternTiming, position: int) -> str:
         "inputs": run.inputs.model_dump(mode="json") if run.inputs else None,
         "environment": run.environment,
         "position": position,
+        "paired": run.paired,
     }
-    own = timing.model_dump(include={"note", "times_ms", "plan", "skipped", "answer"}, exclude_none=True)
-    if timing.name == STATISTICS:
+    own = timing.model_dump(
+        include={"note", "times_ms", "plan", "skipped", "answer", "work", "writes"}, exclude_none=True
+    )
+    if timing.name == STATISTICS:  # what is large, or of the run as a whole, stands once
         own["statistics"] = run.statistics
+        own["indexes"] = [index.model_dump() for index in run.indexes]
+        copies = {"clone": run.clone, "writes_clone": run.writes_clone}
+        own |= {name: copy.model_dump() for name, copy in copies.items() if copy is not None}
     return json.dumps(common | own)

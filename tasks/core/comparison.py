@@ -1,67 +1,138 @@
-"""Before against after: which runs may be compared, what each pattern gained, and the tables that show it."""
+"""Before against after: which runs may be compared, what each pattern gained, and what weakens the figures."""
 
 from __future__ import annotations
 
 import statistics as medians
-from pathlib import Path
-
-import pandas as pd
+from collections.abc import Mapping
 
 from tasks.core import errors
+from tasks.core.benchmark_models import (
+    BenchmarkRun,
+    Change,
+    ComparedPattern,
+    Comparison,
+    Headline,
+    PatternTiming,
+    PlanChange,
+    Work,
+)
 from tasks.core.benchmark_patterns import STATISTICS
-from tasks.core.models import BenchmarkRun, ComparedPattern, Comparison, Headline, PatternTiming
-from tasks.core.statistics import FEWEST_TIMES, Improvement, improvement, mean_improvement, verdict, verdicts
+from tasks.core.models import Verdict
+from tasks.core.plan_shape import diff, plan_change
+from tasks.core.statistics import (
+    FEWEST_TIMES,
+    Improvement,
+    changes,
+    improvement,
+    mean_improvement,
+    verdict,
+    verdicts,
+)
 
-COLUMNS = [
-    "name", "category", "before_ms", "after_ms", "improvement_percent", "low", "high", "status", "before_blocks",
-    "after_blocks", "note",
-]  # fmt: skip
 VOLUME_TOLERANCE = 0.01
 VISIBILITY_TOLERANCE = 20.0  # percent points of all-visible pages
+STALE_SHARE = 0.1  # of the rows changed since ANALYZE: what autovacuum takes for stale
+# Counts of work repeat to the unit on a quiet database; a page split or a hint bit may add a few.
+COUNT_TOLERANCE, COUNT_SLACK = 0.02, 8
 
 
-def compare(before: BenchmarkRun, after: BenchmarkRun, target: float, *, seed: int = 1) -> Comparison:
+def compare(
+    before: BenchmarkRun,
+    after: BenchmarkRun,
+    target: float,
+    *,
+    seed: int = 1,
+    differing: Mapping[str, str] | None = None,
+) -> Comparison:
     """Set two runs side by side.
 
     :param target: improvement in percent that the verdicts are about.
     :param seed: of the resampling.
+    :param differing: patterns whose answers are not the same, with the first difference: their times do not count.
     :raises NotComparable: if the server's version, a setting or the inputs differ, or no pattern was timed in both.
     """
-    _refuse_incomparable(before, after)
+    refused = differences(before, after)
+    if refused:
+        raise errors.NotComparable(differences="; ".join(refused))
+    wrong = differing or {}
     others = {pattern.name: pattern for pattern in after.patterns}
     pairs = [(one, others[one.name]) for one in before.patterns if one.name in others]
-    timed = [(one, other) for one, other in pairs if min(len(one.times_ms), len(other.times_ms)) >= FEWEST_TIMES]
+    timed = [
+        (one, other)
+        for one, other in pairs
+        if min(len(one.times_ms), len(other.times_ms)) >= FEWEST_TIMES and one.name not in wrong
+    ]
     if not timed:
         raise errors.NotComparable(differences=f"no pattern was timed {FEWEST_TIMES} times in both")
-    improvements = [improvement(one.times_ms, other.times_ms, target=target, seed=seed) for one, other in timed]
-    names = [one.name for one, _ in timed]
-    judged = dict(zip(names, zip(improvements, verdicts(improvements), strict=True), strict=True))
+    paired = before.paired and after.paired and before.run_id == after.run_id
+    grown = max(1.0, growth(before, after))
+    improvements = [
+        improvement(one.times_ms, other.times_ms, target=target, seed=seed, paired=paired, allowed=grown)
+        for one, other in timed
+    ]
+    judged = {
+        one.name: (gained, status, by_clock)
+        for (one, _), gained, status, by_clock in zip(
+            timed, improvements, verdicts(improvements), changes(improvements), strict=True
+        )
+    }
     return Comparison(
-        headline=_headline(timed, improvements, target, seed),
-        patterns=[_compared(one, other, judged.get(one.name)) for one, other in pairs],
+        headline=_headline(timed, improvements, target, seed, paired=paired),
+        patterns=[_compared(one, other, judged.get(one.name), wrong, grown) for one, other in pairs],
         notes=_notes(before, after, pairs),
+        paired=paired,
     )
 
 
-def _refuse_incomparable(before: BenchmarkRun, after: BenchmarkRun) -> None:
-    differences = []
+def differences(before: BenchmarkRun, after: BenchmarkRun) -> list[str]:
+    """Why two runs cannot be compared, in words; empty if they can."""
+    found = []
     if before.server_version != after.server_version:
-        differences.append(f"server version {before.server_version} and {after.server_version}")
-    differences += [
-        f"{name} = {before.settings.get(name)} and {after.settings.get(name)}"
-        for name in sorted(before.settings.keys() | after.settings.keys())
-        if before.settings.get(name) != after.settings.get(name)
+        found.append(f"server version {before.server_version} and {after.server_version}")
+    # A setting that only one of two versions of this tool has written down tells nothing.
+    common = before.settings.keys() & after.settings.keys()
+    found += [
+        f"{name} = {before.settings[name]} and {after.settings[name]}"
+        for name in sorted(common)
+        if before.settings[name] != after.settings[name]
     ]
     if before.inputs is not None and after.inputs is not None and before.inputs != after.inputs:
-        differences.append("the patterns were asked about other users or campaigns")
-    if differences:
-        raise errors.NotComparable(differences="; ".join(differences))
+        found.append("the patterns were asked about other users or campaigns")
+    return found
+
+
+def growth(before: BenchmarkRun, after: BenchmarkRun) -> float:
+    """How many times the data there are after: the larger of campaigns and domains."""
+    return max(after.domains / max(before.domains, 1), after.campaigns / max(before.campaigns, 1))
+
+
+def work_of(timing: PatternTiming) -> Work | None:
+    """The counts of work, as far as the run has counted."""
+    return timing.work or (Work(blocks=timing.blocks) if timing.blocks is not None else None)
+
+
+def grown_counts(before: Work | None, after: Work | None, *, allowed: float = 1.0) -> list[str]:
+    """The counts that have grown by more than `allowed` times and the tolerance, in words."""
+    if before is None or after is None:
+        return []
+    return [
+        f"{name.replace('_', ' ')} {one:,} before and {other:,} now"
+        for name in ("blocks", "temp_blocks", "rows_visited", "wal_records")
+        if (other := getattr(after, name))
+        > (one := getattr(before, name)) * allowed * (1 + COUNT_TOLERANCE) + COUNT_SLACK
+    ]
 
 
 def _headline(
-    timed: list[tuple[PatternTiming, PatternTiming]], improvements: list[Improvement], target: float, seed: int
+    timed: list[tuple[PatternTiming, PatternTiming]],
+    improvements: list[Improvement],
+    target: float,
+    seed: int,
+    *,
+    paired: bool,
 ) -> Headline:
-    mean = mean_improvement([(one.times_ms, other.times_ms) for one, other in timed], target=target, seed=seed)
+    times = [(one.times_ms, other.times_ms) for one, other in timed]
+    mean = mean_improvement(times, target=target, seed=seed, paired=paired)
     total_before = sum(medians.median(one.times_ms) for one, _ in timed)
     total_after = sum(medians.median(other.times_ms) for _, other in timed)
     worst = min(range(len(timed)), key=lambda index: improvements[index].percent)
@@ -76,18 +147,18 @@ def _headline(
     )
 
 
-def _compared(one: PatternTiming, other: PatternTiming, judged: tuple[Improvement, str] | None) -> ComparedPattern:
-    note = ""
-    if one.skipped or other.skipped:
-        status, note = "skipped", one.skipped or other.skipped or ""
-    elif judged is None:
-        status = "recorded"
-        note = "" if one.name == STATISTICS else f"fewer than {FEWEST_TIMES} rounds"
-    else:
-        status = judged[1]
-        if one.answer != other.answer:
-            note = "the answer was another one after: data were written in between, or the forms disagree"
+def _compared(
+    one: PatternTiming,
+    other: PatternTiming,
+    judged: tuple[Improvement, Verdict, Change] | None,
+    wrong: Mapping[str, str],
+    allowed: float,
+) -> ComparedPattern:
+    works = work_of(one), work_of(other)
+    more = grown_counts(*works, allowed=allowed)
+    changed = plan_change(one.plan, other.plan, more_work=bool(more))
     figures = judged[0] if judged else None
+    status, note = _status(one, other, judged[1] if judged else None, wrong)
     return ComparedPattern(
         name=one.name,
         category=one.category,
@@ -100,7 +171,32 @@ def _compared(one: PatternTiming, other: PatternTiming, judged: tuple[Improvemen
         before_blocks=one.blocks,
         after_blocks=other.blocks,
         note=note,
+        change=_explained(judged[2], bool(more), bool(grown_counts(works[1], works[0])), changed) if judged else None,
+        before_work=one.work,
+        after_work=other.work,
+        plan_change=changed,
+        plan_diff=diff(one.plan, other.plan) if one.plan and other.plan and changed != "same" else "",
     )
+
+
+def _status(
+    one: PatternTiming, other: PatternTiming, judged: Verdict | None, wrong: Mapping[str, str]
+) -> tuple[str, str]:
+    if one.skipped or other.skipped:
+        return "skipped", one.skipped or other.skipped or ""
+    if one.name in wrong:
+        return "failed", f"the answers differ: {wrong[one.name]}"
+    if judged is None:
+        return "recorded", "" if one.name == STATISTICS else f"fewer than {FEWEST_TIMES} rounds"
+    same = one.answer == other.answer
+    return judged, "" if same else "the answer was another one after: data were written in between"
+
+
+def _explained(by_clock: Change, more: bool, less: bool, changed: PlanChange) -> Change:  # noqa: FBT001 - two facts
+    """A difference by the clock counts if a count of work or the plan explains it."""
+    if by_clock == "same" or changed != "same":
+        return by_clock
+    return by_clock if (more if by_clock == "slower" else less) else "unsure"
 
 
 def _notes(before: BenchmarkRun, after: BenchmarkRun, pairs: list[tuple[PatternTiming, PatternTiming]]) -> list[str]:
@@ -121,90 +217,30 @@ def _notes(before: BenchmarkRun, after: BenchmarkRun, pairs: list[tuple[PatternT
         for pattern in run.patterns
         if pattern.name not in names
     ]
+    return notes + _notes_on_tables(before, after)
+
+
+def _notes_on_tables(before: BenchmarkRun, after: BenchmarkRun) -> list[str]:
+    """What the planner knew and what VACUUM had left to do, where that was not the same or is old."""
+    notes = []
     tables_before = {row["table_name"]: row for row in before.statistics}
     for row in after.statistics:
-        earlier = tables_before.get(row["table_name"], {})
+        table = row["table_name"]
+        earlier = tables_before.get(table, {})
         visible = [float(side.get("all_visible_percent") or 0) for side in (earlier, row)]
         if earlier and abs(visible[0] - visible[1]) > VISIBILITY_TOLERANCE:
             notes.append(
-                f"{row['table_name']} was not in the same state of maintenance: {visible[0]:.0f}% of its pages were "
+                f"{table} was not in the same state of maintenance: {visible[0]:.0f}% of its pages were "
                 f"all-visible before, {visible[1]:.0f}% after. Index-only scans depend on it; VACUUM before measuring."
             )
-        if row.get("last_analyze") is None:
-            notes.append(f"{row['table_name']} has no statistics: run ANALYZE before measuring.")
+    for when, rows in (("before", before.statistics), ("after", after.statistics)):
+        for row in rows:
+            changed, estimated = int(row.get("changed_since_analyze") or 0), int(row.get("estimated_rows") or 0)
+            if row.get("last_analyze") is None:
+                notes.append(f"{row['table_name']} has no statistics {when}: run ANALYZE before measuring.")
+            elif changed > STALE_SHARE * max(estimated, 1):
+                notes.append(
+                    f"The statistics of {row['table_name']} were stale {when}: {changed:,} of {estimated:,} rows had "
+                    "changed since ANALYZE."
+                )
     return notes
-
-
-def as_frame(comparison: Comparison) -> pd.DataFrame:
-    """One row per pattern in the order of the benchmark; times in ms, improvements and bounds in percent.
-
-    :returns: the columns of `COLUMNS`; figures that do not exist are missing values.
-    """
-    rows = [pattern.model_dump() for pattern in comparison.patterns]
-    frame = pd.DataFrame(rows, columns=COLUMNS)
-    return frame.astype(
-        {
-            **dict.fromkeys(("before_ms", "after_ms", "improvement_percent", "low", "high"), "Float64"),
-            **dict.fromkeys(("before_blocks", "after_blocks"), "Int64"),
-        }
-    )
-
-
-def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table; times and percentages to four decimals, which is below what the clock can tell."""
-    frame.to_csv(path, index=False, float_format="%.4f")
-
-
-def sentence(headline: Headline) -> str:
-    """The headline in words."""
-    words = {
-        "met": f"The target of {headline.target_percent:g}% is met",
-        "not_met": f"The target of {headline.target_percent:g}% is not met",
-        "inconclusive": f"Whether the target of {headline.target_percent:g}% is met is open: measure more rounds",
-    }[headline.verdict]
-    return (
-        f"Queries take {_less(headline.improvement_percent)} time (95% interval of the improvement {headline.low:.1f}% "
-        f"to {headline.high:.1f}%; geometric mean of the patterns). {words}. In total they take "
-        f"{_less(headline.total_time_improvement_percent)} time; the least gain has {headline.worst_pattern}."
-    )
-
-
-def _less(percent: float) -> str:
-    return f"{percent:.1f}% less" if percent >= 0 else f"{-percent:.1f}% more"
-
-
-def as_markdown(comparison: Comparison) -> str:
-    """The comparison as a page: the headline, the table, the notes."""
-    lines = [
-        f"**{sentence(comparison.headline)}**",
-        "",
-        "| pattern | category | before (ms) | after (ms) | improvement | 95% interval | verdict | blocks | after |",
-        "|---|---|---:|---:|---:|---:|---|---:|---:|",
-    ]
-    for one in comparison.patterns:
-        figures = (
-            f"{one.improvement_percent:.1f}% | {one.low:.1f}% to {one.high:.1f}%"
-            if one.improvement_percent is not None and one.low is not None and one.high is not None
-            else "- | -"
-        )
-        lines.append(
-            f"| {one.name} | {one.category} | {number(one.before_ms)} | {number(one.after_ms)} | {figures} "
-            f"| {label(one)} | {number(one.before_blocks)} | {number(one.after_blocks)} |"
-        )
-    lines += [f"\n> {note}" for note in comparison.notes]
-    return "\n".join(lines) + "\n"
-
-
-def label(one: ComparedPattern) -> str:
-    """The status of a pattern in words, with its note."""
-    words = one.status.replace("_", " ")
-    return f"{words} ({one.note})" if one.note else words
-
-
-def number(value: float | None) -> str:
-    """A figure to three digits, or a dash."""
-    if value is None:
-        return "-"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three digits

@@ -231,3 +231,15 @@ class TransactionPooling(Refused):
     settings and CREATE INDEX CONCURRENTLY need one session each. Name the server itself, or a pool in session mode. Nothing
     was changed.
     """
+
+
+class CloneFailed(MigrationToolError):
+    """A copy of database {database!r} for the benchmark could not be made: {reason}. The database itself was not touched."""
+
+    exit_code = 5
+
+
+class RegressionFound(MigrationToolError):
+    """{count} pattern(s) have become slower: {regressions}. The figures are kept, the trend is in the report."""
+
+    exit_code = 9

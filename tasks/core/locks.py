@@ -93,7 +93,15 @@ async def under_lock(
             if granted is not None:
                 held_ms = (time.monotonic() - granted) * 1000
                 mode = ", ".join(sorted({*tables.values()})) or "ACCESS EXCLUSIVE"
-                holds.append(LockHold(statement=what, mode=mode, held_ms=round(held_ms, 3), attempts=attempts))
+                holds.append(
+                    LockHold(
+                        statement=what,
+                        mode=mode,
+                        held_ms=round(held_ms, 3),
+                        attempts=attempts,
+                        ended_at=round(time.time(), 4),
+                    )
+                )
             return result
         except RETRIED as error:
             waited = time.monotonic() - started

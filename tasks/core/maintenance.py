@@ -1,4 +1,4 @@
-"""The weekly maintenance: fresh statistics, indexes looked over, invalid ones rebuilt CONCURRENTLY where asked for."""
+"""The weekly maintenance: fresh statistics, indexes looked over, invalid and bloated ones rebuilt where asked for."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from tasks.core import errors, locks, scripts, sql_files
+from tasks.core.bloat import IndexBloat, bloated, measure_bloat, rebuild
 from tasks.core.database import Connection, Database, connect
 from tasks.core.models import Model
-from tasks.core.settings import LockLimits
+from tasks.core.settings import BloatLimits, LockLimits
 
 log = logging.getLogger(__name__)
 WATCH_SECONDS = 5.0
+ORDINARY = BloatLimits()
 
 
 class MaintenanceAction(Model):
@@ -34,8 +36,10 @@ class MaintenanceReport(Model):
 
     found: list[MaintenanceAction]  # the rows of maintain_phases_indexes()
     invalid: list[str]  # indexes that were invalid when it began
-    done: list[MaintenanceAction]  # one for each invalid index, where rebuilding was asked for
+    done: list[MaintenanceAction]  # one for each invalid or bloated index, where rebuilding was asked for
     still_invalid: list[str]
+    bloat: list[IndexBloat]  # of every b-tree
+    bloated: list[IndexBloat]  # those over both limits
     seconds: float
 
     @property
@@ -53,17 +57,34 @@ class MaintenanceReport(Model):
                 parts.append(f"{action.capitalize()}: {', '.join(names)}.")
         if self.still_invalid:
             parts.append(f"Invalid: {', '.join(self.still_invalid)}; --rebuild-invalid rebuilds them.")
+        rebuilt = {row.index_name for row in self.done if row.action == "rebuilt"}
+        waiting = [one for one in self.bloated if one.index_name not in rebuilt]
+        if waiting:
+            named = ", ".join(f"{one.index_name} ({one.sentence})" for one in waiting)
+            parts.append(f"Bloated: {named}; --rebuild-bloated rebuilds them.")
+        elif not self.bloated and self.bloat:
+            worst = max(self.bloat, key=lambda one: one.percent)
+            parts.append(f"No index is bloated over the limits; the most air has {worst.index_name}: {worst.sentence}.")
         return " ".join(parts)
 
 
-async def maintain(database: Database, schema: str, *, rebuild_invalid: bool, limits: LockLimits) -> MaintenanceReport:
-    """Run maintain_phases_indexes() and look for invalid indexes of the core tables and their partitions.
+async def maintain(
+    database: Database,
+    schema: str,
+    *,
+    rebuild_invalid: bool,
+    limits: LockLimits,
+    rebuild_bloated: bool = False,
+    bloat_limits: BloatLimits = ORDINARY,
+) -> MaintenanceReport:
+    """Run maintain_phases_indexes() and look for invalid and bloated indexes of the core tables and their partitions.
 
     CONCURRENTLY waits without a lock timeout, since giving up would leave one more invalid index; the statement timeout
     bounds it, and who is in its way is logged. A rebuild that fails is reported, and the others go on.
 
     Args:
         rebuild_invalid: rebuild invalid indexes and drop what an interrupted REINDEX CONCURRENTLY left behind.
+        rebuild_bloated: rebuild indexes that are bloated over the limits.
 
     Raises:
         NotMigrated: if the database has no maintain_phases_indexes().
@@ -82,11 +103,20 @@ async def maintain(database: Database, schema: str, *, rebuild_invalid: bool, li
         except asyncpg.PostgresError as error:
             raise scripts.failed("maintain_phases_indexes()", error) from error
         invalid = await _list_invalid(connection)
+        measured = await measure_bloat(connection)
+        unfit = {index["index_name"] for index in invalid}
+        airy = bloated(
+            [one for one in measured if one.index_name not in unfit],
+            percent=bloat_limits.percent,
+            megabytes=bloat_limits.megabytes,
+        )
         done: list[MaintenanceAction] = []
-        if rebuild_invalid and invalid:
+        wanted = (invalid if rebuild_invalid else [], airy if rebuild_bloated else [])
+        if any(wanted):
             await locks.set_limits(connection, limits, locks=False)
             async with _watched(database, await connection.fetchval("SELECT pg_backend_pid()")):
-                done = [await _mend(connection, index) for index in invalid]
+                done = [await _mend(connection, index) for index in wanted[0]]
+                done += [await _thin_out(connection, one) for one in wanted[1]]
                 # A rebuild that failed has left a half-made copy behind.
                 known = {index["index_name"] for index in invalid}
                 late = [index for index in await _list_invalid(connection) if index["leftover"]]
@@ -96,6 +126,8 @@ async def maintain(database: Database, schema: str, *, rebuild_invalid: bool, li
             invalid=[index["index_name"] for index in invalid],
             done=done,
             still_invalid=[index["index_name"] for index in await _list_invalid(connection)],
+            bloat=measured,
+            bloated=airy,
             seconds=time.monotonic() - started,
         )
 
@@ -127,6 +159,14 @@ async def _mend(connection: Connection, index: asyncpg.Record) -> MaintenanceAct
     return MaintenanceAction(
         index_name=name, action="dropped" if index["leftover"] else "rebuilt", details=index["remedy"]
     )
+
+
+async def _thin_out(connection: Connection, one: IndexBloat) -> MaintenanceAction:
+    log.info("%s", one.remedy)
+    well, details = await rebuild(connection, one)
+    if not well:
+        log.warning("%s", details)
+    return MaintenanceAction(index_name=one.index_name, action="rebuilt" if well else "failed", details=details)
 
 
 @asynccontextmanager

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
-from uuid import UUID
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -157,6 +155,7 @@ class LockHold(Model):
     mode: str
     held_ms: float
     attempts: int
+    ended_at: float | None = None  # seconds since 1970, by the clock of this machine
 
 
 class DomainStatusResult(Model):
@@ -199,88 +198,6 @@ class CheckResult(Model):
     query: str = ""  # finds the bad rows again
 
 
-class PatternTiming(Model):
-    """One benchmark pattern on one architecture."""
-
-    name: str
-    category: str
-    times_ms: list[float]  # one per measured round, warm-up not included
-    blocks: int | None = None  # shared blocks hit + read, serial execution, second run
-    rows: int = 0
-    answer: str | None = None  # digest of the rows returned, under the mapping
-    plan: str | None = None  # text EXPLAIN
-    skipped: str | None = None  # the reason, where it was not timed
-    note: str = ""  # the question, for people
-
-
-class BenchmarkInputs(Model):
-    """What the patterns ask about, drawn from the data with a seed: the same before and after."""
-
-    seed: int
-    reference_time: datetime | None  # counts as now; None in an empty database
-    user_ids: list[UUID]  # up to ten; the first is the user of the single dashboard
-    campaign_ids: list[UUID]  # up to five running campaigns in DNS validation
-    campaign_id: UUID | None  # one large campaign
-    bulk_domains: int  # more domains than this make a campaign a bulk one
-    http_valid_domains: int  # the same for domains that passed the HTTP check
-
-
-class BenchmarkRun(Model):
-    """All patterns on one architecture."""
-
-    run_id: str
-    architecture_type: Literal["dual", "phases_based"]
-    measured_at: str
-    server_version: str
-    settings: dict[str, str] = Field(default_factory=dict)
-    campaigns: int
-    domains: int
-    rounds: int
-    patterns: list[PatternTiming]
-    database_name: str = ""
-    inputs: BenchmarkInputs | None = None
-    statistics: list[dict[str, Any]] = Field(
-        default_factory=list
-    )  # what database_statistics returned, one row per table
-    environment: dict[str, str] = Field(default_factory=dict)  # what may disturb a measurement: load, processors
-
-
-class ComparedPattern(Model):
-    """One pattern before and after."""
-
-    name: str
-    category: str
-    before_ms: float | None
-    after_ms: float | None
-    improvement_percent: float | None
-    low: float | None
-    high: float | None
-    status: str  # met, not_met, inconclusive, skipped, recorded
-    before_blocks: int | None = None
-    after_blocks: int | None = None
-    note: str = ""  # why it was skipped, or what weakens it
-
-
-class Headline(Model):
-    """The one figure: geometric mean of the patterns' time ratios, as an improvement in percent, with its interval."""
-
-    improvement_percent: float
-    low: float
-    high: float
-    verdict: Verdict
-    target_percent: float
-    total_time_improvement_percent: float
-    worst_pattern: str
-
-
-class Comparison(Model):
-    """Before against after."""
-
-    headline: Headline
-    patterns: list[ComparedPattern]
-    notes: list[str] = Field(default_factory=list)  # what a reader must know before trusting the figures
-
-
 class StepRecord(Model):
     """One step of a run."""
 
@@ -289,6 +206,7 @@ class StepRecord(Model):
     seconds: float
     attempts: int = 1
     detail: str = ""
+    began_at: float | None = None  # the first attempt, seconds since 1970
 
 
 class SuccessCriterion(Model):

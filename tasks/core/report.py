@@ -9,17 +9,19 @@ import statistics
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from rich.table import Table
 
-from tasks.core import comparison as comparisons
+from tasks.core import comparison_tables as comparisons
 from tasks.core import errors
-from tasks.core.models import BenchmarkRun, CheckResult, Comparison, Model, PatternTiming
+from tasks.core.benchmark_models import BenchmarkRun, Comparison, PatternTiming
+from tasks.core.models import CheckResult, Model
 from tasks.core.report_criteria import success_criteria
-from tasks.core.report_html import render
 from tasks.core.run_report import RunReport
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "check_report_directory", "public", "success_criteria", "summary_markdown", "terminal_table", "write_reports",
@@ -56,6 +58,8 @@ def write_reports(report: RunReport, directory: Path) -> dict[str, Path]:
         as far as there is something to say.
     :raises DirectoryUnusable: if they cannot be written.
     """
+    from tasks.core.report_html import render  # noqa: PLC0415 - brings matplotlib, which `--help` need not wait for
+
     tables = {
         "comparison": comparisons.as_frame(report.comparison) if report.comparison else None,
         "validation": _frame(report.validation),
@@ -137,7 +141,8 @@ def public(report: RunReport) -> dict[str, Any]:
 def terminal_table(comparison: Comparison) -> Table:
     """The comparison for a terminal of 100 columns; without interval and blocks, of 80."""
     headline = comparison.headline
-    table = Table(title="Before and after", caption=comparisons.sentence(headline), caption_justify="left")
+    title = "Before and after, timed in turn" if comparison.paired else "Before and after"
+    table = Table(title=title, caption=comparisons.sentence(headline), caption_justify="left")
     table.add_column("pattern", no_wrap=True)
     for name in ("before ms", "after ms", "improved", "95% interval"):
         table.add_column(name, justify="right")
@@ -191,9 +196,11 @@ def summary_markdown(report: RunReport) -> str:
 
 
 def _benchmark(report: RunReport) -> dict[str, Any]:
+    trend = {"trend": _plain(report.trend)} if report.trend is not None else {}
     if report.comparison is not None:
         patterns = [_plain(one) for one in report.comparison.patterns]
-        return {"headline": _plain(report.comparison.headline), "patterns": patterns, "notes": report.comparison.notes}
+        compared = {"notes": report.comparison.notes, "paired": report.comparison.paired}
+        return {"headline": _plain(report.comparison.headline), "patterns": patterns, **compared, **trend}
     before, after = _by_name(report.before), _by_name(report.after)
     patterns = [
         {
@@ -208,7 +215,7 @@ def _benchmark(report: RunReport) -> dict[str, Any]:
         }
         for name in dict.fromkeys([*before, *after])
     ]
-    return {"headline": None, "patterns": patterns, "notes": []}
+    return {"headline": None, "patterns": patterns, "notes": [], **trend}
 
 
 def _by_name(run: BenchmarkRun | None) -> dict[str, PatternTiming]:
@@ -235,6 +242,8 @@ def _plain(model: Model, include: set[str] | None = None) -> dict[str, Any]:
 
 
 def _frame(models: Sequence[Model]) -> pd.DataFrame | None:
+    import pandas as pd  # noqa: PLC0415 - as above
+
     return pd.DataFrame([model.model_dump(mode="json") for model in models]) if models else None
 
 

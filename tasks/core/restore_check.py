@@ -41,7 +41,9 @@ async def check_restore(
     """
     try:
         async with _scratch_database(database) as scratch:
-            await run_client(program, _arguments(dump, scratch, jobs), scratch.client_environment(), forgiven=FORGIVEN)
+            await run_client(
+                program, restore_arguments(dump, scratch, jobs), scratch.client_environment(), forgiven=FORGIVEN
+            )
             async with connect(scratch, purpose="restore check", settings=STABLE_OUTPUT) as connection:
                 restored = await read_contents(connection, schema)
     except asyncpg.PostgresError as error:
@@ -53,7 +55,8 @@ async def check_restore(
         raise ClientFailed(message)
 
 
-def _arguments(dump: Path, scratch: Database, jobs: int) -> list[str]:
+def restore_arguments(dump: Path, scratch: Database, jobs: int) -> list[str]:
+    """What pg_restore is called with, or psql for a dump that is one file."""
     if dump.is_file():
         return ["--no-psqlrc", "--quiet", "--no-password", f"--file={dump}", "--output=/dev/null"]
     # Rows are compared here: roles, rights and what would start to replicate are left out.

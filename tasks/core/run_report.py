@@ -6,11 +6,10 @@ from typing import Any
 
 from pydantic import Field
 
+from tasks.core.benchmark_models import BenchmarkRun, Comparison, Trend
 from tasks.core.models import (
     BackupManifest,
-    BenchmarkRun,
     CheckResult,
-    Comparison,
     Decision,
     LockHold,
     Model,
@@ -50,6 +49,7 @@ class RunReport(Model):
     before: BenchmarkRun | None = None
     after: BenchmarkRun | None = None
     comparison: Comparison | None = None
+    trend: Trend | None = None
     validation: list[CheckResult] = Field(default_factory=list)
     integration: list[CheckResult] = Field(default_factory=list)
     criteria: list[SuccessCriterion] = Field(default_factory=list)

@@ -75,7 +75,7 @@ class Pace(BaseModel):
 
 
 class BenchmarkParameters(Parameters):
-    """Parameters of flows.benchmark."""
+    """What every flow takes that measures."""
 
     benchmark_rounds: int = Field(
         default=25, ge=5, le=500, title="Rounds", description="Measured rounds of each pattern."
@@ -93,7 +93,36 @@ class BenchmarkParameters(Parameters):
     benchmark_writes: bool = Field(
         default=False,
         title="Benchmark writes on a live database",
-        description="Also time the pattern that writes (it is always rolled back, but locks its rows while it runs).",
+        description="Time the pattern that writes on the database itself instead of a copy (it is always rolled back, but locks"
+        " its rows while it runs).",
+    )
+    clone_limit_gb: float = Field(
+        default=10.0,
+        ge=0,
+        title="Largest copy",
+        description="Largest database (GB) that is copied for the pattern that writes; of a larger one it is left out.",
+    )
+    paired: bool = Field(
+        default=False,
+        title="Paired",
+        description="Keep the state before as a copy and time both states in turn. New sessions wait while it is copied"
+        " by TEMPLATE, which needs that nobody is connected; otherwise a backup is restored.",
+    )
+
+
+class QuarterlyParameters(BenchmarkParameters):
+    """Parameters of flows.benchmark."""
+
+    before_backup: Path | None = Field(
+        default=None,
+        title="Backup from before",
+        description="With paired: a backup directory of flows.migrate, restored as the state before. Without one two copies"
+        " of the database are timed against each other, which must show no difference.",
+    )
+    fail_on_regression: bool = Field(
+        default=False,
+        title="Fail on a regression",
+        description="A pattern that has become slower since the baseline or the last run fails the run (exit code 9).",
     )
 
 
@@ -220,11 +249,28 @@ class ValidateParameters(Parameters):
     """Parameters of flows.validate."""
 
 
+class BloatLimits(BaseModel):
+    """From when on an index counts as bloated: both must be reached."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    percent: float = Field(default=40.0, ge=0, le=100, description="Share of the index that is air, in percent.")
+    megabytes: float = Field(default=10.0, ge=0, description="Air in the index, in MB.")
+
+
 class MaintainParameters(Parameters):
     """Parameters of flows.maintain."""
 
     rebuild_invalid: bool = Field(
         default=False, title="Rebuild", description="Rebuild invalid indexes CONCURRENTLY instead of only naming them."
+    )
+    rebuild_bloated: bool = Field(
+        default=False,
+        title="Rebuild bloated",
+        description="Rebuild indexes that are bloated over the limits CONCURRENTLY instead of only naming them.",
+    )
+    bloat: BloatLimits = Field(
+        default_factory=BloatLimits, title="Bloat", description="From when on an index counts as bloated."
     )
     locks: LockLimits = Field(default_factory=LockLimits, title="Locks", description="Limits of our locks.")
 

@@ -13,14 +13,16 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
+from tasks.core.benchmark_models import Change
 from tasks.core.models import Verdict
 
 CONFIDENCE = 0.95
 RESAMPLES = 9999
 FEWEST_TIMES = 5
 SHORTEST_MS = 1e-6  # below what any clock here can tell; keeps ratios finite
+# Two executions of one plan on the same blocks differ by this much from run to run; less is no difference.
+NOISE_PERCENT = 5.0
 
 Times: TypeAlias = Sequence[float]
 Array: TypeAlias = NDArray[np.float64]
@@ -36,6 +38,8 @@ class Improvement:
         high: its upper bound.
         p_below: share of resamples below the target; small is evidence that the target is reached.
         p_above: share of resamples at the target or above; small is evidence that the target is missed.
+        p_not_faster: share of resamples that are no gain beyond the noise; small is evidence of a gain.
+        p_not_slower: share of resamples that are no loss beyond the noise; small is evidence of a loss.
     """
 
     percent: float
@@ -43,9 +47,13 @@ class Improvement:
     high: float
     p_below: float
     p_above: float
+    p_not_faster: float = 1.0
+    p_not_slower: float = 1.0
 
 
-def improvement(before: Times, after: Times, *, target: float, seed: int) -> Improvement:
+def improvement(
+    before: Times, after: Times, *, target: float, seed: int, paired: bool = False, allowed: float = 1.0
+) -> Improvement:
     """The improvement of one pattern.
 
     The percentile method is taken since BCa's jackknife is not consistent for a median.
@@ -53,20 +61,30 @@ def improvement(before: Times, after: Times, *, target: float, seed: int) -> Imp
     :param before: times in ms, at least five.
     :param after: the same; the lengths may differ.
     :param target: in percent.
+    :param paired: both were timed in turn, round by round.
+    :param allowed: a ratio after / before up to which, and beyond it the noise, nothing counts as slower: 2 where there
+        are twice the data.
     :raises ValueError: if there are fewer than five times on a side.
     """
-    return mean_improvement([(before, after)], target=target, seed=seed)
+    return mean_improvement([(before, after)], target=target, seed=seed, paired=paired, allowed=allowed)
 
 
-def mean_improvement(pairs: Sequence[tuple[Times, Times]], *, target: float, seed: int) -> Improvement:
+def mean_improvement(
+    pairs: Sequence[tuple[Times, Times]], *, target: float, seed: int, paired: bool = False, allowed: float = 1.0
+) -> Improvement:
     """The improvement that the geometric mean of the ratios after / before of several patterns stands for.
 
-    Each pattern weighs the same, however long it takes. Every side of every pattern is resampled by itself.
+    Each pattern weighs the same, however long it takes. Every side of every pattern is resampled by itself; if they were
+    timed in turn, whole rounds are: what disturbed a round disturbed both sides of it.
 
     :param pairs: for each pattern its times before and after, in ms, at least five each.
     :param target: in percent.
+    :param paired: both sides of every pattern have as many times, one of each per round.
+    :param allowed: as for `improvement`.
     :raises ValueError: if there is no pattern, or a side has fewer than five times.
     """
+    from scipy import stats  # noqa: PLC0415 - a second and 60 MB, which only a comparison needs
+
     samples = [np.maximum(np.asarray(side, dtype=float), SHORTEST_MS) for pair in pairs for side in pair]
     if not samples or min(sample.size for sample in samples) < FEWEST_TIMES:
         message = f"an interval needs at least {FEWEST_TIMES} times before and after, and at least one pattern"
@@ -77,18 +95,21 @@ def mean_improvement(pairs: Sequence[tuple[Times, Times]], *, target: float, see
         n_resamples=RESAMPLES,
         batch=500,
         vectorized=True,
-        paired=False,
+        paired=paired,
         confidence_level=CONFIDENCE,
         method="percentile",
         rng=np.random.default_rng(seed),
     )
     resampled = result.bootstrap_distribution
+    slower = 100 * (1 - allowed) - NOISE_PERCENT
     return Improvement(
         percent=float(_mean_improvement(*samples)),
         low=float(result.confidence_interval.low),
         high=float(result.confidence_interval.high),
         p_below=float((1 + np.count_nonzero(resampled < target)) / (RESAMPLES + 1)),
         p_above=float((1 + np.count_nonzero(resampled >= target)) / (RESAMPLES + 1)),
+        p_not_faster=float((1 + np.count_nonzero(resampled <= NOISE_PERCENT)) / (RESAMPLES + 1)),
+        p_not_slower=float((1 + np.count_nonzero(resampled >= slower)) / (RESAMPLES + 1)),
     )
 
 
@@ -132,3 +153,27 @@ def verdicts(many: Sequence[Improvement]) -> list[Verdict]:
         "met" if reached <= level else "not_met" if missed <= level else "inconclusive"
         for reached, missed in zip(below, above, strict=True)
     ]
+
+
+def changes(many: Sequence[Improvement]) -> list[Change]:
+    """Which patterns have become faster or slower beyond the noise, such that all claims hold together (Holm)."""
+    level = (1 - CONFIDENCE) / 2
+    faster = holm([one.p_not_faster for one in many])
+    slower = holm([one.p_not_slower for one in many])
+    return [
+        "faster" if gained <= level else "slower" if lost <= level else "same"
+        for gained, lost in zip(faster, slower, strict=True)
+    ]
+
+
+def median_interval(times: Times) -> tuple[float, float]:
+    """A 95% interval of the median from the order of the times alone, whatever their distribution (binomial).
+
+    :param times: in ms, at least one; with fewer than six the interval is all that there is.
+    """
+    from scipy import stats  # noqa: PLC0415 - as above
+
+    ordered = sorted(times)
+    skipped = int(stats.binom.ppf((1 - CONFIDENCE) / 2, len(ordered), 0.5)) - 1
+    skipped = max(0, min(skipped, (len(ordered) - 1) // 2))
+    return ordered[skipped], ordered[-1 - skipped]

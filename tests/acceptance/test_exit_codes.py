@@ -27,7 +27,21 @@ from tasks.core.server import PostgresServer
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).resolve().parents[2]
-QUICK = ["--benchmark-rounds", "5"]
+QUICK = ["--benchmark-rounds", "5", "--clone-limit-gb", "0"]
+
+
+LOSE_THE_INDEXES = """
+DO $$ DECLARE one record; BEGIN
+    FOR one IN SELECT i.indexrelid::regclass AS name, k.conname FROM pg_index AS i
+        LEFT JOIN pg_constraint AS k ON k.conindid = i.indexrelid AND k.contype = 'u'
+        WHERE i.indrelid = 'generated_domains'::regclass AND NOT i.indisprimary
+    LOOP
+        IF one.conname IS NULL THEN EXECUTE format('DROP INDEX %s', one.name);
+        ELSE EXECUTE format('ALTER TABLE generated_domains DROP CONSTRAINT %I', one.conname);
+        END IF;
+    END LOOP;
+END $$
+"""
 
 
 @dataclass
@@ -51,6 +65,14 @@ class Shell:
                 await connection.execute(statement)
 
         asyncio.run(work())
+
+    def databases_named(self, beginning: str) -> list[str]:
+        async def work() -> list[str]:
+            async with connect(self.server.database()) as connection:
+                query = "SELECT datname FROM pg_database WHERE starts_with(datname, $1)"
+                return [row["datname"] for row in await connection.fetch(query, beginning)]
+
+        return asyncio.run(work())
 
     def columns(self, database: Database) -> set[str]:
         async def work() -> set[str]:
@@ -270,6 +292,39 @@ def test_a_legacy_database_can_be_validated_and_measured_but_not_maintained(shel
     nothing = shell.run("flows.rollback", database, "--mode", "apply", "--confirm", database.database)
     assert nothing.explained(0, "rolled_back")
     assert "there is no migration to take back" in nothing.out
+
+
+def test_the_quarterly_benchmark_finds_a_lost_index_and_fails_with_9_where_that_is_asked_for(shell: Shell) -> None:
+    database = shell.database()
+    for version in (35, 36):
+        shell.execute(database, sql_files.migration(version, "up"))
+    thorough = ["--benchmark-rounds", "12", "--clone-limit-gb", "0"]
+
+    first = shell.run("flows.benchmark", database, *thorough)
+    assert first.explained(0, "succeeded")
+    assert "It is the first run on this model" in first.out
+    shell.execute(database, LOSE_THE_INDEXES)
+    told = shell.run("flows.benchmark", database, *thorough)
+    assert told.explained(0, "succeeded")
+    assert "regression(s) since" in told.out
+    failed = shell.run("flows.benchmark", database, *thorough, "--fail-on-regression")
+    assert failed.explained(9, "failed")
+    assert "an index scan has become a sequential scan" in failed.err
+    assert failed.report is not None
+    assert len(failed.report["benchmark"]["trend"]["points"]) == 3
+    assert failed.report["benchmark"]["trend"]["regressions"][0]["plan_change"] == "critical"
+
+
+def test_a_control_run_times_two_copies_in_turn_and_leaves_none(shell: Shell) -> None:
+    database = shell.database()
+
+    done = shell.run("flows.benchmark", database, "--paired", "--benchmark-rounds", "8")
+
+    assert done.explained(0, "succeeded")
+    assert "two copies of database" in done.out
+    assert "show no difference, as it must" in done.out
+    assert "timed in turn" in done.out
+    assert shell.databases_named(f"{database.database}_benchmark_") == []
 
 
 def test_a_run_that_finds_the_legacy_columns_gone_compares_with_what_was_measured_before(shell: Shell) -> None:

@@ -10,10 +10,10 @@ import pytest
 
 from tasks.core import benchmark, sql_files
 from tasks.core.benchmark_answers import compare_answers
+from tasks.core.benchmark_models import BenchmarkInputs, BenchmarkRun
 from tasks.core.comparison import compare
 from tasks.core.database import Connection, Database, connect
 from tasks.core.errors import StepFailed
-from tasks.core.models import BenchmarkInputs, BenchmarkRun
 
 SCRIPT = sql_files.SCRIPTS / "performance-benchmark.sql"
 TRANSFORM = sql_files.SCRIPTS / "migrate-campaign-data.sql"

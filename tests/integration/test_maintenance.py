@@ -8,7 +8,7 @@ import pytest
 from tasks.core import errors
 from tasks.core.database import Connection, Database, connect
 from tasks.core.maintenance import maintain
-from tasks.core.settings import LockLimits
+from tasks.core.settings import BloatLimits, LockLimits
 
 LIMITS = LockLimits(statement_timeout_seconds=20)
 
@@ -104,3 +104,64 @@ async def test_a_rebuild_that_waits_too_long_gives_up_within_its_limit(migrated_
 async def test_a_database_that_is_not_migrated_is_refused_with_what_lacks(legacy_database: Database) -> None:
     with pytest.raises(errors.NotMigrated, match="no maintain_phases_indexes"):
         await maintain(legacy_database, "public", rebuild_invalid=False, limits=LIMITS)
+
+
+@pytest.fixture
+async def bloated_index(migrated_database: Database) -> str:
+    """An index from which nine of ten entries went, and whose pages were not given back."""
+    name = "idx_airy"
+    async with connect(migrated_database) as connection:
+        await connection.execute(f"CREATE INDEX {name} ON generated_domains (domain_name, id)")
+        await connection.execute(
+            "ALTER TABLE generated_domains DISABLE TRIGGER USER;"
+            "DELETE FROM generated_domains WHERE offset_index % 10 <> 0;"
+            "ALTER TABLE generated_domains ENABLE TRIGGER USER"
+        )
+        await connection.execute("VACUUM (INDEX_CLEANUP ON) generated_domains")
+    return name
+
+
+@pytest.mark.parametrize("method", ["pgstattuple", "an estimate from statistics"])
+async def test_a_bloated_index_is_found_named_and_rebuilt_on_request(
+    migrated_database: Database, bloated_index: str, method: str
+) -> None:
+    few = BloatLimits(percent=50, megabytes=0.1)
+    async with connect(migrated_database) as connection:
+        if method == "pgstattuple":
+            await connection.execute("CREATE EXTENSION pgstattuple")
+        size = "SELECT pg_relation_size($1::text::regclass)"
+        before = await connection.fetchval(size, bloated_index)
+        found = await maintain(migrated_database, "public", rebuild_invalid=True, limits=LIMITS, bloat_limits=few)
+        airy = {one.index_name: one for one in found.bloated}
+        assert airy[bloated_index].method == method
+        assert airy[bloated_index].percent == pytest.approx(85, abs=12)
+        assert found.done == []
+        assert f"Bloated: {found.bloated[0].index_name} (" in found.summary
+        assert "--rebuild-bloated" in found.summary
+
+        report = await maintain(
+            migrated_database, "public", rebuild_invalid=False, limits=LIMITS, rebuild_bloated=True, bloat_limits=few
+        )
+        assert bloated_index in {row.index_name for row in report.done if row.action == "rebuilt"}
+        assert await connection.fetchval(size, bloated_index) < before / 4
+    again = await maintain(migrated_database, "public", rebuild_invalid=False, limits=LIMITS, bloat_limits=few)
+    assert again.bloated == []
+    assert "No index is bloated over the limits" in again.summary
+
+
+@pytest.mark.parametrize("method", ["pgstattuple", "an estimate from statistics"])
+async def test_a_fresh_index_is_not_taken_for_bloated(migrated_database: Database, method: str) -> None:
+    async with connect(migrated_database) as connection:
+        if method == "pgstattuple":
+            await connection.execute("CREATE EXTENSION pgstattuple")
+        await connection.execute("REINDEX TABLE generated_domains")
+        await connection.execute("VACUUM (ANALYZE) generated_domains")
+    report = await maintain(
+        migrated_database,
+        "public",
+        rebuild_invalid=False,
+        limits=LIMITS,
+        bloat_limits=BloatLimits(percent=40, megabytes=0),
+    )
+    assert [one for one in report.bloat if one.index_name.startswith("uq_") and one.percent > 25] == []
+    assert {one.method for one in report.bloat} == {method}

@@ -6,9 +6,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tasks.core.comparison import COLUMNS, as_frame, as_markdown, compare, sentence, write_csv
+from tasks.core.benchmark_models import BenchmarkInputs, BenchmarkRun, PatternTiming, Work
+from tasks.core.comparison import compare
+from tasks.core.comparison_tables import COLUMNS, as_frame, as_markdown, sentence, write_csv
 from tasks.core.errors import NotComparable
-from tasks.core.models import BenchmarkInputs, BenchmarkRun, PatternTiming
 
 INPUTS = BenchmarkInputs(
     seed=1, reference_time=None, user_ids=[], campaign_ids=[], campaign_id=None, bulk_domains=9, http_valid_domains=9
@@ -76,7 +77,7 @@ def test_statistics_are_recorded_without_a_judgement() -> None:
     [
         ({"server_version": "17.2"}, "server version 18.1 and 17.2"),
         ({"settings": {"work_mem": "8192", "jit": "on"}}, "work_mem = 4096 and 8192"),
-        ({"settings": {"work_mem": "4096"}}, "jit = on and None"),
+        ({"settings": {"work_mem": "4096", "jit": "off"}}, "jit = on and off"),
         ({"inputs": INPUTS.model_copy(update={"seed": 2})}, "other users or campaigns"),
     ],
 )
@@ -132,3 +133,36 @@ def test_the_page_names_the_headline_each_pattern_and_the_notes() -> None:
 )
 def test_the_headline_reads_as_a_sentence(after: float, words: str) -> None:
     assert words in sentence(compare(run(timing("a", 10)), run(timing("a", after)), target=40).headline)
+
+
+def test_a_difference_by_the_clock_counts_only_if_the_work_or_the_plan_explains_it() -> None:
+    def one(milliseconds: float, blocks: int, plan: str) -> PatternTiming:
+        return timing("a", milliseconds, blocks=blocks, work=Work(blocks=blocks), plan=plan)
+
+    before = run(one(10, 100, "Index Scan using i on campaigns"))
+    slower = compare(before, run(one(30, 900, "Seq Scan on campaigns")), target=40).patterns[0]
+    assert (slower.change, slower.plan_change) == ("slower", "critical")
+    assert slower.plan_diff == "- Index Scan using i on campaigns\n+ Seq Scan on campaigns"
+    assert (
+        compare(before, run(one(30, 100, "Index Scan using i on campaigns")), target=40).patterns[0].change == "unsure"
+    )
+    assert compare(before, run(one(3, 10, "Index Scan using i on campaigns")), target=40).patterns[0].change == "faster"
+    assert compare(before, before, target=40).patterns[0].change == "same"
+
+
+def test_stale_statistics_are_noted() -> None:
+    rows = [
+        {"table_name": "campaigns", "last_analyze": "2026-01-01", "changed_since_analyze": 60, "estimated_rows": 100}
+    ]
+    comparison = compare(run(timing("a", 10), statistics=rows), run(timing("a", 5)), target=40)
+    assert comparison.notes == [
+        "The statistics of campaigns were stale before: 60 of 100 rows had changed since ANALYZE."
+    ]
+
+
+def test_answers_that_differ_fail_their_pattern_and_stay_out_of_the_headline() -> None:
+    comparison = compare(
+        run(timing("a", 10), timing("b", 10)), run(timing("a", 5), timing("b", 1)), target=40, differing={"b": "row 1"}
+    )
+    assert (comparison.patterns[1].status, comparison.patterns[1].note) == ("failed", "the answers differ: row 1")
+    assert comparison.headline.improvement_percent == pytest.approx(50)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 import stat
 from pathlib import Path
@@ -13,17 +14,16 @@ import pytest
 from rich.console import Console
 
 from tasks.core import report as reports
+from tasks.core.benchmark_models import BenchmarkRun, IndexSize, PatternTiming
 from tasks.core.comparison import compare
 from tasks.core.errors import DirectoryUnusable
 from tasks.core.models import (
     BackupManifest,
-    BenchmarkRun,
     CensusRow,
     CheckResult,
     Finding,
     LockHold,
     Outcome,
-    PatternTiming,
     PreflightReport,
     State,
     StepRecord,
@@ -60,6 +60,7 @@ def measured(milliseconds: float, architecture: Any, domains: int = 200_000) -> 
         campaigns=2_000,
         domains=domains,
         rounds=5,
+        indexes=[IndexSize(name=f"idx_{architecture}", table="campaigns", bytes=2**20)],
         patterns=[
             pattern("user_campaign_dashboard", "campaign_queries"),
             pattern("bulk_domain_generation", "bulk_processing"),
@@ -95,12 +96,12 @@ def full() -> RunReport:
         after=after,
         comparison=compare(before, after, target=40),
         steps=[
-            StepRecord(name="backup", state="completed", seconds=3.0),
+            StepRecord(name="backup", state="completed", seconds=3.0, began_at=1000.0),
             StepRecord(name="x", state="skipped", seconds=0),
         ],
         locks=[
             LockHold(statement="ALTER TABLE a", mode="ACCESS EXCLUSIVE", held_ms=4.5, attempts=1),
-            LockHold(statement="ALTER TABLE a", mode="ACCESS EXCLUSIVE", held_ms=9.5, attempts=2),
+            LockHold(statement="ALTER TABLE a", mode="ACCESS EXCLUSIVE", held_ms=9.5, attempts=2, ended_at=1002.0),
         ],
         preflight=PreflightReport(
             state=State.LEGACY,
@@ -199,7 +200,12 @@ def test_the_page_is_one_file_without_network_or_scripts(full: RunReport, tmp_pa
 
 def test_charts_take_the_pages_colours_and_say_what_they_show(full: RunReport, tmp_path: Path) -> None:
     page = reports.write_reports(full, tmp_path)["html"].read_text()
-    assert page.count('<svg role="img" aria-label=') == 4
+    titles = re.findall(r"<figcaption>([^<]+)</figcaption><svg role=\"img\" aria-label=", page)
+    assert titles == [
+        "Times before and after", "Improvement", "Distribution of the times", "Blocks before and after", "Index sizes",
+        "The steps, and when locks were held", "Locks",
+    ]  # fmt: skip
+    assert "ALTER TABLE a 9.5 ms after 2.0 s" in page
     assert "user_campaign_dashboard 10 ms before, 2 ms after" in page
     assert "currentColor" in page
     assert "fill: #000" not in page
@@ -320,3 +326,10 @@ def test_a_slower_bulk_pattern_fails_its_criterion() -> None:
     lines = reports.success_criteria(report(before=before, after=after, comparison=compare(before, after, target=40)))
     assert next(line for line in lines if line.text.startswith("Bulk processing")).status == "FAIL"
     assert next(line for line in lines if line.text.startswith("40% improvement")).status == "FAIL"
+
+
+def test_plans_that_differ_open_on_a_click_with_what_went_and_what_came(full: RunReport, tmp_path: Path) -> None:
+    page = reports.write_reports(full, tmp_path)["html"].read_text()
+    assert "<details><summary><strong>user campaign dashboard</strong>" in page
+    assert '<span class="gone">- Seq Scan on campaigns</span>' in page
+    assert '<span class="new">+ Index Scan using idx_campaigns_user_dashboard</span>' in page

@@ -3,7 +3,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tasks.core.statistics import Improvement, holm, improvement, mean_improvement, verdict, verdicts
+from tasks.core.statistics import (
+    Improvement,
+    changes,
+    holm,
+    improvement,
+    mean_improvement,
+    median_interval,
+    verdict,
+    verdicts,
+)
 
 
 def noisy(median: float, *, rounds: int = 25, noise: float = 0.2, seed: int = 0) -> list[float]:
@@ -92,3 +101,33 @@ def test_many_patterns_need_stronger_evidence_than_one() -> None:
 def test_clear_patterns_are_judged_on_both_sides() -> None:
     clear = [figure(60, 70, p_below=0.0001, p_above=1.0), figure(1, 5, p_below=1.0, p_above=0.0001)]
     assert verdicts(clear) == ["met", "not_met"]
+
+
+def test_rounds_that_were_disturbed_on_both_sides_do_not_widen_a_paired_interval() -> None:
+    disturbed = noisy(1, noise=0.8, seed=5)
+    before, after = [10 * one for one in disturbed], [6 * one for one in disturbed]
+    in_turn = improvement(before, after, target=30, seed=1, paired=True)
+    apart = improvement(before, after, target=30, seed=1)
+    assert in_turn.high - in_turn.low < 0.1 * (apart.high - apart.low)
+    assert in_turn.percent == pytest.approx(40)
+
+
+def test_changes_within_the_noise_are_none_and_planted_ones_are_found_in_their_direction() -> None:
+    measured = [
+        improvement(noisy(10, noise=0.02, seed=1), noisy(after, noise=0.02, seed=2), target=0, seed=1)
+        for after in (10.2, 5.0, 20.0)
+    ]
+    assert changes(measured) == ["same", "faster", "slower"]
+
+
+def test_what_more_data_allow_is_not_slower() -> None:
+    times = noisy(10, noise=0.02, seed=1), noisy(19, noise=0.02, seed=2)
+    assert changes([improvement(*times, target=0, seed=1)]) == ["slower"]
+    assert changes([improvement(*times, target=0, seed=1, allowed=2.0)]) == ["same"]
+
+
+def test_the_interval_of_a_median_is_made_of_measured_times_around_it() -> None:
+    # Binomial with n = 25: the 8th and the 18th of the ordered times have 95.7% between them.
+    assert median_interval([float(number) for number in range(1, 26)]) == (8.0, 18.0)
+    assert median_interval([3.0, 1.0, 2.0]) == (1.0, 3.0)
+    assert median_interval([5.0]) == (5.0, 5.0)

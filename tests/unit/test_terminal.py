@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from tasks.core.comparison import compare, sentence
-from tasks.core.models import BenchmarkRun, Outcome, PatternTiming, StepRecord
+from tasks.core.benchmark_models import BenchmarkRun, PatternTiming
+from tasks.core.comparison import compare
+from tasks.core.comparison_tables import sentence
+from tasks.core.models import Outcome, StepRecord
 from tasks.core.run_report import RunReport
 from tasks.recorder import StepLog, listening
 from tasks.terminal import watching

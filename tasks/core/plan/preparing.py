@@ -10,6 +10,8 @@ BENCHMARK = "sql/scripts/performance-benchmark.sql"
 TOOLKIT = "sql/scripts/migrate-campaign-data.sql"
 STATUSES = "sql/scripts/settle-domain-status.sql"
 CHECKED_SIDES = 2
+GIGABYTE = 1e9
+COPY_STEPS = {"benchmark-before": "before-copy", "benchmark-after": "after-copy"}
 HAND_OVER = "block hand_over: our objects belong to the owner of campaigns, PUBLIC has no right to them"
 
 
@@ -38,6 +40,7 @@ def plan_start(lines: Lines) -> None:
 def plan_benchmark(lines: Lines, step: str) -> None:
     """VACUUM, so that before and after are measured alike, and all rounds of the patterns."""
     speed, parameters = lines.facts.speed, lines.facts.parameters
+    _plan_copy(lines, step)
     lines.step = step
     plan_vacuum(lines, f"VACUUM (ANALYZE) {TABLES}")
     if speed.benchmark_seconds is None:
@@ -46,6 +49,30 @@ def plan_benchmark(lines: Lines, step: str) -> None:
         seconds = speed.benchmark_seconds * (parameters.benchmark_rounds + 1)
         note = f"{parameters.benchmark_rounds} rounds and a warm-up, as long as the legacy model takes"
     lines.add(BENCHMARK, SHARE, TABLES, seconds=seconds, note=note)
+
+
+def _plan_copy(lines: Lines, step: str) -> None:
+    """The copy that the pattern that writes runs on, or that keeps the state before; dropped when the run is over."""
+    speed, parameters = lines.facts.speed, lines.facts.parameters
+    whole = speed.sizes.database_bytes
+    restoring = 2 * whole / max(speed.dump_rate, 1)
+    lines.step = COPY_STEPS[step]
+    keeps_before = parameters.paired and parameters.stop_after is None and step == "benchmark-before"
+    if keeps_before:
+        lines.add(
+            "pg_restore", NO_LOCK, "a copy of the state before", seconds=restoring, size=whole,
+            note="CREATE DATABASE ... TEMPLATE instead, while nobody is connected; kept until both states are timed in turn",
+        )  # fmt: skip
+    elif not parameters.benchmark_writes and whole <= parameters.clone_limit_gb * GIGABYTE:
+        if step == "benchmark-after":
+            lines.add(
+                "pg_dump", SHARE, "every table", seconds=whole / max(speed.dump_rate, 1),
+                size=whole * speed.dump_share, note="for the copy; in a directory that is removed again",
+            )  # fmt: skip
+        lines.add(
+            "pg_restore", NO_LOCK, "a copy of the database", seconds=restoring, size=whole,
+            note="the pattern that writes is timed on it; dropped when the run is over",
+        )  # fmt: skip
 
 
 def plan_vacuum(lines: Lines, statement: str, ledger: str = "") -> None:

@@ -16,9 +16,9 @@ import postgast
 from postgast import pg_query_pb2 as nodes
 
 from tasks.core import sql_files
+from tasks.core.benchmark_models import BenchmarkInputs
 from tasks.core.benchmark_patterns import CONCURRENT, STATISTICS, bind, define, list_patterns
 from tasks.core.database import Connection
-from tasks.core.models import BenchmarkInputs
 from tasks.core.rehearsal import STAND_IN, taken_back
 
 log = logging.getLogger(__name__)
