@@ -279,10 +279,10 @@ async def _measure_pair(
 
 
 async def _settle(parameters: BenchmarkParameters, *grounds: Ground) -> None:
-    recorder.current_run().progress("VACUUM (ANALYZE)", 0, None)
+    progress = recorder.current_run().progress
     places = [place for ground in grounds for place in (ground.reads, ground.writes) if place is not None]
     for place in {place.database: place for place in places}.values():
-        await core.settle(place, parameters.schema_name)
+        await core.settle(place, parameters.schema_name, progress)
 
 
 def _answer_checks(measured: Measured) -> list[CheckResult]:

@@ -101,9 +101,8 @@ def _share_done(recorder: Recorder, steps_in_all: int) -> tuple[float, str]:
     text = next(reversed(recorder.steps), "starting")
     share = float(over)
     if recorder.latest is not None:
-        what, done, total = recorder.latest
-        text = f"{text}: {what}, {done:,}" + (f" of {total:,}" if total else "")
-        share += min(done / total, 1.0) if total else 0.0
+        text = f"{text}: {recorder.latest.what}, {recorder.latest.figures}"
+        share += recorder.latest.share
     return round(min(100.0 * share / steps_in_all, 100.0), 1), text
 
 

@@ -21,6 +21,7 @@ from uuid import uuid4
 from tasks.core import sql_files
 from tasks.core.database import Database
 from tasks.core.models import LockHold, Outcome, StepRecord
+from tasks.core.progress import Meter, Reached
 from tasks.core.run_report import RunReport
 from tasks.core.settings import Parameters
 
@@ -38,7 +39,7 @@ class Listener(Protocol):
     def step_ended(self, step: StepRecord) -> None:
         """A step is over, well or badly."""
 
-    def progressed(self, what: str, done: int, total: int | None) -> None:
+    def progressed(self, reached: Reached) -> None:
         """A step has come this far."""
 
     def run_ended(self, report: RunReport, files: Mapping[str, Path], *, well: bool) -> None:
@@ -53,13 +54,14 @@ class StepLog:
 
     Attributes:
         steps: by name, in the order in which they began.
-        latest: how far the step at work has come: what is counted, done, total.
+        latest: how far the step at work has come.
     """
 
     def __init__(self) -> None:
         self.listener = _default_listener.get()
         self.steps: dict[str, StepRecord] = {}
-        self.latest: tuple[str, int, int | None] | None = None
+        self.latest: Reached | None = None
+        self._meter = Meter()
 
     def detail(self, text: str) -> None:
         """Say in a few words what the step at work has brought: rows, bytes, findings."""
@@ -68,9 +70,9 @@ class StepLog:
 
     def progress(self, what: str, done: int, total: int | None) -> None:
         """How far the step at work has come; the `Progress` of the core."""
-        self.latest = (what, done, total)
+        self.latest = self._meter.heard(what, done, total)
         if self.listener is not None:
-            self.listener.progressed(what, done, total)
+            self.listener.progressed(self.latest)
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -79,7 +81,7 @@ class StepLog:
         attempts = earlier.attempts + 1 if earlier else 1
         spent = earlier.seconds if earlier else 0.0
         began = time.perf_counter()
-        self.latest = None
+        self.latest, self._meter = None, Meter()
         first = earlier.began_at if earlier else time.time()
         self.steps[name] = StepRecord(name=name, state="running", seconds=spent, attempts=attempts, began_at=first)
         log.info("%s begins, attempt %d", name, attempts)

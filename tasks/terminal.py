@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from tasks.core import plan as plans
 from tasks.core import report as reports
 from tasks.core.models import StepRecord
+from tasks.core.progress import Reached
 from tasks.core.run_report import RunReport
 from tasks.recorder import Listener
 
@@ -78,12 +79,12 @@ class PlainLines(Closing):
         seconds = f" ({step.seconds:.1f} s)" if step.attempts else ""
         self._print(f"{step.name} {step.state}{seconds}{detail}")
 
-    def progressed(self, what: str, done: int, total: int | None) -> None:
+    def progressed(self, reached: Reached) -> None:
         """A line every few seconds."""
         if time.monotonic() - self._last_line < PLAIN_LINE_EVERY_SECONDS:
             return
         self._last_line = time.monotonic()
-        self._print(f"{self._step}: {what}, {done:,}" + (f" of {total:,}" if total else ""))
+        self._print(f"{self._step}: {reached.what}, {reached.figures}")
 
     def _print(self, line: str) -> None:
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -118,11 +119,11 @@ class LiveDisplay(Closing):
         line = f"{MARKS[step.state]} {escape(step.name):<16} {seconds}  [dim]{escape(step.detail)}[/]"
         self.console.print(line, highlight=False, soft_wrap=True)  # a path must not be broken
 
-    def progressed(self, what: str, done: int, total: int | None) -> None:
+    def progressed(self, reached: Reached) -> None:
         """Move the bar."""
         if self._bar is not None:
-            figures = f"{escape(what)} {done:,}" + (f" / {total:,}" if total else "")
-            self.display.update(self._bar, total=total, completed=done, figures=figures)
+            figures = f"{escape(reached.what)} {reached.figures}"
+            self.display.update(self._bar, total=reached.total, completed=reached.done, figures=figures)
 
     def run_ended(self, report: RunReport, files: Mapping[str, Path], *, well: bool) -> None:
         """Nothing moves any more."""

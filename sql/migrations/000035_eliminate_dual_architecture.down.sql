@@ -16,7 +16,7 @@ $function$;
 -- updated_at above all. A plain UPDATE by the application is not concerned. It writes to NEW and never to OLD: up to
 -- PostgreSQL 15 a server process dies when PL/pgSQL replaces a field of OLD whose value is a column default that was added
 -- without a rewrite.
-CREATE OR REPLACE FUNCTION migration_create_keep_row()
+CREATE OR REPLACE FUNCTION migration_write_keep_row()
 RETURNS void LANGUAGE plpgsql AS $function$
 DECLARE
     assignments text;
@@ -31,6 +31,13 @@ BEGIN
     -- Quoted as a string: a column's name may hold whatever a dollar quote begins and ends with.
     EXECUTE format('CREATE OR REPLACE FUNCTION campaigns_keep_row() RETURNS trigger LANGUAGE plpgsql AS %L',
                    format(E'BEGIN\n%s\n    RETURN NEW;\nEND', assignments));
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION migration_create_keep_row()
+RETURNS void LANGUAGE plpgsql AS $function$
+BEGIN
+    PERFORM migration_write_keep_row();
     IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass(format('%I.campaigns', current_schema()))
                    AND tgname = 'zzz_campaigns_keep_row') THEN
         CREATE TRIGGER zzz_campaigns_keep_row BEFORE UPDATE ON campaigns FOR EACH ROW
@@ -161,7 +168,7 @@ BEGIN
             PERFORM set_config('lock_timeout', '900ms', true);
         END IF;
         LOCK TABLE generated_domains IN SHARE ROW EXCLUSIVE MODE;
-        PERFORM set_config('migration.locked_at', clock_timestamp()::text, true);
+        PERFORM set_config('migration.locked_at', clock_timestamp()::text, false);
         LOCK TABLE campaigns IN ACCESS EXCLUSIVE MODE;
 
         IF NOT migration_has_column('campaign_type') THEN
@@ -358,6 +365,7 @@ BEGIN
         WHERE pronamespace = quote_ident(current_schema())::regnamespace
           AND (proname LIKE 'migration\_benchmark\_%' OR proname LIKE 'migration\_status\_%' OR proname IN ('migration_backup_campaigns', 'migration_find_inverse_mappings', 'migration_allows',
                           'migration_judge_phases_columns', 'migration_expand_columns', 'migration_sync_models', 'migration_create_keep_row',
+                          'migration_write_keep_row', 'migration_lock_campaigns', 'migration_prepare_sync', 'migration_hand_over',
                           'migration_install_sync', 'migration_install_metrics', 'migration_mark_uncounted',
                           'migration_refuse_contradictions',
                           'migration_refuse_unknown_values', 'migration_add_checks', 'migration_validate_checks',

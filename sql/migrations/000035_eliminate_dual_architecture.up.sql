@@ -344,7 +344,7 @@ $function$;
 -- updated_at above all. A plain UPDATE by the application is not concerned. It writes to NEW and never to OLD: up to
 -- PostgreSQL 15 a server process dies when PL/pgSQL replaces a field of OLD whose value is a column default that was added
 -- without a rewrite.
-CREATE OR REPLACE FUNCTION migration_create_keep_row()
+CREATE OR REPLACE FUNCTION migration_write_keep_row()
 RETURNS void LANGUAGE plpgsql AS $function$
 DECLARE
     assignments text;
@@ -359,6 +359,13 @@ BEGIN
     -- Quoted as a string: a column's name may hold whatever a dollar quote begins and ends with.
     EXECUTE format('CREATE OR REPLACE FUNCTION campaigns_keep_row() RETURNS trigger LANGUAGE plpgsql AS %L',
                    format(E'BEGIN\n%s\n    RETURN NEW;\nEND', assignments));
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION migration_create_keep_row()
+RETURNS void LANGUAGE plpgsql AS $function$
+BEGIN
+    PERFORM migration_write_keep_row();
     IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass(format('%I.campaigns', current_schema()))
                    AND tgname = 'zzz_campaigns_keep_row') THEN
         CREATE TRIGGER zzz_campaigns_keep_row BEFORE UPDATE ON campaigns FOR EACH ROW
@@ -591,6 +598,17 @@ BEGIN
 END
 $function$;
 
+-- Locks campaigns against everybody and notes since when. Before it stands whatever can be done without the lock.
+CREATE OR REPLACE FUNCTION migration_lock_campaigns()
+RETURNS void LANGUAGE plpgsql AS $function$
+BEGIN
+    LOCK TABLE campaigns IN ACCESS EXCLUSIVE MODE;
+    IF coalesce(current_setting('migration.locked_at', true), '') = '' THEN
+        PERFORM set_config('migration.locked_at', clock_timestamp()::text, false);
+    END IF;
+END
+$function$;
+
 -- The phases columns, where they lack. The two that the mapping fills come without a default: until they are filled NULL
 -- says so. What was there before is recorded, to be put back as it was. A column of figures that has another type makes room
 -- for one of ours: the figures are counted anew, and nothing is rewritten under the lock.
@@ -621,6 +639,7 @@ BEGIN
             RAISE EXCEPTION 'campaigns.% is %: %', wanted.name, wanted.type, wanted.problem
                 USING ERRCODE = 'datatype_mismatch', HINT = 'Change its type first; nothing has been changed.';
         END IF;
+        PERFORM migration_lock_campaigns();
         SELECT a.attnotnull, pg_get_expr(d.adbin, d.adrelid) AS standard, col_description(campaigns_oid, a.attnum) AS comment
         INTO present
         FROM pg_attribute AS a
@@ -677,6 +696,7 @@ BEGIN
         END LOOP;
     END LOOP;
     IF additions IS NOT NULL THEN
+        PERFORM migration_lock_campaigns();
         EXECUTE 'ALTER TABLE campaigns ' || additions;
     END IF;
 END
@@ -694,9 +714,10 @@ DECLARE
     phase_moved boolean := false;
     status_moved boolean := false;
     phase_status_moved boolean := false;
+    mapped text;
     differs boolean;
     contradicts boolean;
-    filling text := current_setting('migration.prefer', true);
+    filling text := coalesce(current_setting('migration.prefer', true), '');
 BEGIN
     IF NOT inserted THEN
         type_moved := NEW.campaign_type IS DISTINCT FROM OLD.campaign_type;
@@ -709,46 +730,54 @@ BEGIN
         END IF;
     END IF;
 
-    differs := coalesce(NEW.campaign_type::text NOT IN ('comprehensive', 'automated'), true)
-        AND migration_map_current_phase(NEW.campaign_type::text) IS DISTINCT FROM NEW.current_phase::text;
-    contradicts := differs AND NEW.current_phase IS NOT NULL
-        AND migration_map_campaign_type(NEW.current_phase::text) IS DISTINCT FROM NEW.campaign_type::text;
-    IF NEW.current_phase IS NULL OR (type_moved AND NOT phase_moved) OR (differs AND filling = 'legacy') THEN
-        NEW.current_phase := migration_map_current_phase(NEW.campaign_type::text);
-        IF NEW.current_phase IS NULL THEN
-            RAISE EXCEPTION 'campaign_type % of campaign % maps to no phase', quote_nullable(NEW.campaign_type), NEW.id
-                USING ERRCODE = 'check_violation', HINT = 'Use a known campaign_type, or map this one in the run''s parameters.';
-        END IF;
-    ELSIF contradicts AND (inserted OR phase_moved OR filling = 'phases') THEN
-        IF type_moved THEN
-            RAISE EXCEPTION 'campaign %: campaign_type % and current_phase % contradict each other',
-                NEW.id, NEW.campaign_type, NEW.current_phase USING ERRCODE = 'check_violation';
-        END IF;
-        NEW.campaign_type := migration_map_campaign_type(NEW.current_phase::text);
-        IF NEW.campaign_type IS NULL THEN
-            RAISE EXCEPTION 'current_phase % of campaign % is none of the phases', NEW.current_phase, NEW.id
-                USING ERRCODE = 'check_violation';
+    -- Nearly every update, a fold of metrics above all, moves none of the four: then there is nothing to map.
+    IF inserted OR type_moved OR phase_moved OR NEW.current_phase IS NULL OR filling <> '' THEN
+        mapped := migration_map_current_phase(NEW.campaign_type::text);
+        differs := coalesce(NEW.campaign_type::text NOT IN ('comprehensive', 'automated'), true)
+            AND mapped IS DISTINCT FROM NEW.current_phase::text;
+        contradicts := differs AND NEW.current_phase IS NOT NULL
+            AND migration_map_campaign_type(NEW.current_phase::text) IS DISTINCT FROM NEW.campaign_type::text;
+        IF NEW.current_phase IS NULL OR (type_moved AND NOT phase_moved) OR (differs AND filling = 'legacy') THEN
+            NEW.current_phase := mapped;
+            IF NEW.current_phase IS NULL THEN
+                RAISE EXCEPTION 'campaign_type % of campaign % maps to no phase', quote_nullable(NEW.campaign_type), NEW.id
+                    USING ERRCODE = 'check_violation',
+                          HINT = 'Use a known campaign_type, or map this one in the run''s parameters.';
+            END IF;
+        ELSIF contradicts AND (inserted OR phase_moved OR filling = 'phases') THEN
+            IF type_moved THEN
+                RAISE EXCEPTION 'campaign %: campaign_type % and current_phase % contradict each other',
+                    NEW.id, NEW.campaign_type, NEW.current_phase USING ERRCODE = 'check_violation';
+            END IF;
+            NEW.campaign_type := migration_map_campaign_type(NEW.current_phase::text);
+            IF NEW.campaign_type IS NULL THEN
+                RAISE EXCEPTION 'current_phase % of campaign % is none of the phases', NEW.current_phase, NEW.id
+                    USING ERRCODE = 'check_violation';
+            END IF;
         END IF;
     END IF;
 
-    differs := migration_map_phase_status(NEW.status::text) IS DISTINCT FROM NEW.phase_status::text;
-    contradicts := differs AND NEW.phase_status IS NOT NULL
-        AND migration_map_status(NEW.phase_status::text) IS DISTINCT FROM NEW.status::text;
-    IF NEW.phase_status IS NULL OR (status_moved AND NOT phase_status_moved) OR (differs AND filling = 'legacy') THEN
-        NEW.phase_status := migration_map_phase_status(NEW.status::text);
-        IF NEW.phase_status IS NULL THEN
-            RAISE EXCEPTION 'status % of campaign % maps to no phase status', quote_nullable(NEW.status), NEW.id
-                USING ERRCODE = 'check_violation', HINT = 'Use a known status, or map this one in the run''s parameters.';
-        END IF;
-    ELSIF contradicts AND (inserted OR phase_status_moved OR filling = 'phases') THEN
-        IF status_moved THEN
-            RAISE EXCEPTION 'campaign %: status % and phase_status % contradict each other',
-                NEW.id, NEW.status, NEW.phase_status USING ERRCODE = 'check_violation';
-        END IF;
-        NEW.status := migration_map_status(NEW.phase_status::text);
-        IF NEW.status IS NULL THEN
-            RAISE EXCEPTION 'phase_status % of campaign % is none of the phase statuses', NEW.phase_status, NEW.id
-                USING ERRCODE = 'check_violation';
+    IF inserted OR status_moved OR phase_status_moved OR NEW.phase_status IS NULL OR filling <> '' THEN
+        mapped := migration_map_phase_status(NEW.status::text);
+        differs := mapped IS DISTINCT FROM NEW.phase_status::text;
+        contradicts := differs AND NEW.phase_status IS NOT NULL
+            AND migration_map_status(NEW.phase_status::text) IS DISTINCT FROM NEW.status::text;
+        IF NEW.phase_status IS NULL OR (status_moved AND NOT phase_status_moved) OR (differs AND filling = 'legacy') THEN
+            NEW.phase_status := mapped;
+            IF NEW.phase_status IS NULL THEN
+                RAISE EXCEPTION 'status % of campaign % maps to no phase status', quote_nullable(NEW.status), NEW.id
+                    USING ERRCODE = 'check_violation', HINT = 'Use a known status, or map this one in the run''s parameters.';
+            END IF;
+        ELSIF contradicts AND (inserted OR phase_status_moved OR filling = 'phases') THEN
+            IF status_moved THEN
+                RAISE EXCEPTION 'campaign %: status % and phase_status % contradict each other',
+                    NEW.id, NEW.status, NEW.phase_status USING ERRCODE = 'check_violation';
+            END IF;
+            NEW.status := migration_map_status(NEW.phase_status::text);
+            IF NEW.status IS NULL THEN
+                RAISE EXCEPTION 'phase_status % of campaign % is none of the phase statuses', NEW.phase_status, NEW.id
+                    USING ERRCODE = 'check_violation';
+            END IF;
         END IF;
     END IF;
 
@@ -759,7 +788,7 @@ BEGIN
                 NEW.current_phase::text, NEW.phase_status::text, NEW.progress_percentage,
                 NEW.domains, NEW.dns_validated_domains, NEW.http_validated_domains, NEW.leads);
         END IF;
-    ELSIF coalesce(filling, '') <> '' OR NEW.progress IS NOT DISTINCT FROM OLD.progress AND (
+    ELSIF filling <> '' OR NEW.progress IS NOT DISTINCT FROM OLD.progress AND (
             (NEW.current_phase, NEW.phase_status, NEW.progress_percentage,
              NEW.domains, NEW.dns_validated_domains, NEW.http_validated_domains, NEW.leads)
             IS DISTINCT FROM
@@ -773,18 +802,15 @@ BEGIN
 END
 $function$;
 
--- The triggers that keep both models in step, and the mirror of the legacy values. In one transaction with the columns: a
--- phases writer that found columns without these triggers would leave a row that contradicts itself.
-CREATE OR REPLACE FUNCTION migration_install_sync()
+-- The functions that the triggers on campaigns call. They need no lock, and so they come ahead of it.
+CREATE OR REPLACE FUNCTION migration_prepare_sync()
 RETURNS void LANGUAGE plpgsql AS $function$
-DECLARE
-    campaigns_oid oid := to_regclass(format('%I.campaigns', current_schema()));
-    launch boolean := migration_has_column('launch_sequence');
 BEGIN
-    IF EXISTS (SELECT FROM pg_trigger WHERE tgrelid = campaigns_oid AND tgname = 'zzy_migration_sync_models') THEN
+    IF EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass(format('%I.campaigns', current_schema()))
+               AND tgname = 'zzy_migration_sync_models') THEN
         RETURN;
     END IF;
-    LOCK TABLE campaigns IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM migration_write_keep_row();
     EXECUTE format(
         $body$
         CREATE OR REPLACE FUNCTION migration_keep_legacy_values() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
@@ -802,8 +828,23 @@ BEGIN
             RETURN NULL;
         END
         $inner$
-        $body$, current_schema(), CASE WHEN launch THEN 'NEW.launch_sequence' ELSE 'NULL' END);
+        $body$, current_schema(), CASE WHEN migration_has_column('launch_sequence') THEN 'NEW.launch_sequence' ELSE 'NULL' END);
     REVOKE ALL ON FUNCTION migration_keep_legacy_values() FROM PUBLIC;
+END
+$function$;
+
+-- The triggers that keep both models in step, and the mirror of the legacy values. In one transaction with the columns: a
+-- phases writer that found columns without these triggers would leave a row that contradicts itself.
+CREATE OR REPLACE FUNCTION migration_install_sync()
+RETURNS void LANGUAGE plpgsql AS $function$
+BEGIN
+    IF EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass(format('%I.campaigns', current_schema()))
+               AND tgname = 'zzy_migration_sync_models') THEN
+        RETURN;
+    END IF;
+    INSERT INTO migration_saved_objects (position, kind, identity) VALUES (0, 'expanded', 'campaigns')
+    ON CONFLICT DO NOTHING;
+    PERFORM migration_lock_campaigns();
     CREATE TRIGGER zzy_migration_sync_models BEFORE INSERT OR UPDATE ON campaigns
         FOR EACH ROW EXECUTE FUNCTION migration_sync_models();
     CREATE TRIGGER migration_keep_legacy_values AFTER INSERT OR DELETE ON campaigns
@@ -812,10 +853,14 @@ BEGIN
         'CREATE TRIGGER migration_keep_legacy_values_update AFTER UPDATE ON campaigns FOR EACH ROW'
         ' WHEN (OLD.campaign_type IS DISTINCT FROM NEW.campaign_type OR OLD.status IS DISTINCT FROM NEW.status%s)'
         ' EXECUTE FUNCTION migration_keep_legacy_values()',
-        CASE WHEN launch THEN ' OR OLD.launch_sequence IS DISTINCT FROM NEW.launch_sequence' ELSE '' END);
-    PERFORM migration_create_keep_row();
-    INSERT INTO migration_saved_objects (position, kind, identity) VALUES (0, 'expanded', 'campaigns')
-    ON CONFLICT DO NOTHING;
+        CASE WHEN migration_has_column('launch_sequence')
+             THEN ' OR OLD.launch_sequence IS DISTINCT FROM NEW.launch_sequence' ELSE '' END);
+    IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass(format('%I.campaigns', current_schema()))
+                   AND tgname = 'zzz_campaigns_keep_row') THEN
+        CREATE TRIGGER zzz_campaigns_keep_row BEFORE UPDATE ON campaigns FOR EACH ROW
+        WHEN (current_setting('campaign_metrics.folding', true) = 'on')
+        EXECUTE FUNCTION campaigns_keep_row();
+    END IF;
 END
 $function$;
 
@@ -1099,6 +1144,7 @@ BEGIN
         RETURN;
     END IF;
     LOCK TABLE generated_domains IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM set_config('migration.locked_at', clock_timestamp()::text, false);
     PERFORM campaign_metrics_cover_partitions();
     IF EXISTS (SELECT FROM campaign_metrics_baseline) THEN
         INSERT INTO campaign_metrics_baseline (campaign_id)
@@ -1299,6 +1345,7 @@ BEGIN
         VALUES (890, 'added constraint', wanted.name, format('ALTER TABLE campaigns DROP CONSTRAINT IF EXISTS %I', wanted.name));
     END LOOP;
     IF additions IS NOT NULL THEN
+        PERFORM migration_lock_campaigns();
         EXECUTE 'ALTER TABLE campaigns ' || additions;
     END IF;
 END
@@ -1497,6 +1544,7 @@ BEGIN
     IF prefer = '' THEN
         PERFORM migration_refuse_contradictions();
     END IF;
+    PERFORM migration_prepare_sync();
     PERFORM migration_expand_columns();
     PERFORM migration_install_sync();
     PERFORM migration_refuse_unknown_values();
@@ -1526,39 +1574,13 @@ BEGIN
 END
 $function$;
 
--- What the functions find, they find in this schema; and nobody else is given the right to call them.
-DO $block$
-DECLARE
-    helper regprocedure;
-BEGIN
-    FOR helper IN
-        SELECT oid FROM pg_proc
-        WHERE pronamespace = quote_ident(current_schema())::regnamespace
-          AND proname IN ('migration_has_column', 'migration_backup_campaigns', 'migration_find_inverse_mappings',
-                          'migration_allows', 'migration_judge_phases_columns', 'migration_expand_columns',
-                          'migration_sync_models',
-                          'migration_create_keep_row', 'migration_install_sync', 'campaign_metrics_on_insert',
-                          'campaign_metrics_on_update', 'campaign_metrics_on_delete', 'campaign_metrics_on_truncate',
-                          'campaign_metrics_on_partition_truncate', 'campaign_metrics_cover_partitions',
-                          'campaign_metrics_fold', 'migration_install_metrics',
-                          'migration_mark_uncounted', 'migration_count_metrics',
-                          'migration_fill_batch', 'migration_forget_deleted', 'migration_refuse_contradictions',
-                          'migration_refuse_unknown_values', 'migration_add_checks', 'migration_validate_checks',
-                          'migration_record_legacy', 'migration_transform')
-    LOOP
-        EXECUTE format('ALTER FUNCTION %s SET search_path = %I, pg_temp', helper, current_schema());
-        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', helper);
-    END LOOP;
-END
-$block$;
--- end block: toolkit
-
--- block: hand_over
 -- What this migration has made belongs to the owner of campaigns, so that triggers and functions work on when the role that ran
 -- it loses its rights or is gone, and none of them runs with more rights than the tables' owner has. It grants nothing to
 -- PUBLIC, whatever default privileges say. Where the owner may not be given it, it stays with the role that made it: row level
 -- security that is forced on an owner who does not bypass it would keep the metrics from being written.
-DO $block$
+-- The scripts that run alone have the same in a block of their own.
+CREATE OR REPLACE FUNCTION migration_hand_over()
+RETURNS void LANGUAGE plpgsql AS $function$
 DECLARE
     home CONSTANT oid := quote_ident(current_schema())::regnamespace;
     keeper name;
@@ -1620,17 +1642,48 @@ BEGIN
         END IF;
     END LOOP;
 END
-$block$;
--- end block: hand_over
+$function$;
 
--- The contract: in one transaction or not at all. What the transform has done already is not done again, and then this
--- block holds its lock for a moment; run alone it holds it for one scan of generated_domains.
+-- What the functions find, they find in this schema; and nobody else is given the right to call them.
 DO $block$
 DECLARE
-    saved record;
     helper regprocedure;
 BEGIN
-    IF NOT migration_has_column('campaign_type') THEN
+    FOR helper IN
+        SELECT oid FROM pg_proc
+        WHERE pronamespace = quote_ident(current_schema())::regnamespace
+          AND proname IN ('migration_has_column', 'migration_backup_campaigns', 'migration_find_inverse_mappings',
+                          'migration_allows', 'migration_judge_phases_columns', 'migration_expand_columns',
+                          'migration_sync_models',
+                          'migration_create_keep_row', 'migration_write_keep_row', 'migration_lock_campaigns',
+                          'migration_prepare_sync', 'migration_install_sync', 'campaign_metrics_on_insert',
+                          'campaign_metrics_on_update', 'campaign_metrics_on_delete', 'campaign_metrics_on_truncate',
+                          'campaign_metrics_on_partition_truncate', 'campaign_metrics_cover_partitions',
+                          'campaign_metrics_fold', 'migration_install_metrics',
+                          'migration_mark_uncounted', 'migration_count_metrics',
+                          'migration_fill_batch', 'migration_forget_deleted', 'migration_refuse_contradictions',
+                          'migration_refuse_unknown_values', 'migration_add_checks', 'migration_validate_checks',
+                          'migration_record_legacy', 'migration_transform', 'migration_hand_over')
+    LOOP
+        EXECUTE format('ALTER FUNCTION %s SET search_path = %I, pg_temp', helper, current_schema());
+        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', helper);
+    END LOOP;
+    PERFORM migration_hand_over();
+END
+$block$;
+-- end block: toolkit
+
+-- The contract: in one transaction or not at all. What the transform has done already is not done again, and then this
+-- block holds its lock for a moment; run alone it holds it for one scan of generated_domains. Whatever can be done without
+-- the lock is done before it: under it stands one list of statements and nothing else.
+DO $block$
+DECLARE
+    is_legacy CONSTANT boolean := migration_has_column('campaign_type');
+    statements text[];
+    statement text;
+    helpers text;
+BEGIN
+    IF NOT is_legacy THEN
         IF NOT migration_has_column('current_phase') THEN
             RAISE EXCEPTION 'campaigns has neither campaign_type nor current_phase' USING ERRCODE = 'undefined_column';
         END IF;
@@ -1666,18 +1719,11 @@ BEGIN
     GROUP BY current_phase, phase_status;
     COMMENT ON VIEW campaign_performance_metrics IS 'phases migration: campaigns, averages and durations by phase and status';
 
-    IF migration_has_column('campaign_type') THEN
+    IF is_legacy THEN
         -- Recorded while nobody else can change the table's definition, and everybody its rows.
         LOCK TABLE campaigns IN SHARE UPDATE EXCLUSIVE MODE;
         PERFORM migration_record_legacy();
         PERFORM migration_create_keep_row();
-        LOCK TABLE campaigns IN ACCESS EXCLUSIVE MODE;
-        PERFORM set_config('migration.locked_at', clock_timestamp()::text, true);
-        ALTER TABLE campaigns
-            ALTER COLUMN current_phase SET DEFAULT 'setup', ALTER COLUMN current_phase SET NOT NULL,
-            ALTER COLUMN phase_status SET DEFAULT 'not_started', ALTER COLUMN phase_status SET NOT NULL,
-            ALTER COLUMN progress SET NOT NULL, ALTER COLUMN domains SET NOT NULL, ALTER COLUMN leads SET NOT NULL,
-            ALTER COLUMN dns_validated_domains SET NOT NULL, ALTER COLUMN http_validated_domains SET NOT NULL;
         INSERT INTO migration_saved_objects (position, kind, identity, create_statement)
         SELECT 891, 'earlier constraint', k.conname,
                format('ALTER TABLE campaigns ADD CONSTRAINT %I %s', k.conname, pg_get_constraintdef(k.oid))
@@ -1685,111 +1731,62 @@ BEGIN
         WHERE k.conrelid = to_regclass(format('%I.campaigns', current_schema())) AND k.conname = 'campaigns_phases_filled'
           AND NOT EXISTS (SELECT FROM migration_saved_objects WHERE kind = 'added constraint' AND identity = k.conname)
         ON CONFLICT DO NOTHING;
-        ALTER TABLE campaigns DROP CONSTRAINT campaigns_phases_filled;
         DELETE FROM migration_saved_objects WHERE kind = 'added constraint' AND identity = 'campaigns_phases_filled';
+        -- One statement for all indexes and one for the table: each single one makes the server read the table's definition anew.
+        SELECT array_agg(f.statement ORDER BY f.position, f.id) INTO statements
+        FROM (
+            SELECT 4000 + s.position AS position, s.id, s.rebuild_statement AS statement
+            FROM migration_saved_objects AS s WHERE s.rebuild_statement IS NOT NULL
+            UNION ALL
+            SELECT 6000 - s.position, s.id, s.drop_statement
+            FROM migration_saved_objects AS s
+            WHERE s.position BETWEEN 100 AND 599 AND s.kind NOT IN ('index', 'check constraint', 'column')
+              AND s.drop_statement IS NOT NULL
+            UNION ALL
+            SELECT 7000, 0, 'DROP INDEX ' || string_agg(format('%I', s.identity), ', ' ORDER BY s.id)
+            FROM migration_saved_objects AS s WHERE s.kind = 'index' HAVING count(*) > 0
+            UNION ALL
+            SELECT 8000, 0, 'ALTER TABLE campaigns DROP CONSTRAINT campaigns_phases_filled, ' || string_agg(
+                format('DROP %s %I', CASE s.kind WHEN 'column' THEN 'COLUMN' ELSE 'CONSTRAINT' END, s.identity), ', '
+                ORDER BY s.position DESC, s.id)
+            FROM migration_saved_objects AS s
+            WHERE s.position BETWEEN 100 AND 599 AND s.kind IN ('check constraint', 'column')
+        ) AS f;
+        INSERT INTO migration_saved_objects (position, kind, identity) VALUES (0, 'contracted', 'campaigns');
+    END IF;
+    PERFORM migration_hand_over();
+
+    -- The scaffolding goes; the mapping, the record and the metrics stay.
+    SELECT 'DROP FUNCTION ' || string_agg(p.oid::regprocedure::text, ', ') INTO helpers
+    FROM pg_proc AS p
+    WHERE p.pronamespace = quote_ident(current_schema())::regnamespace
+      AND (p.proname LIKE 'migration\_status\_%'
+           OR p.proname IN ('migration_backup_campaigns', 'migration_find_inverse_mappings', 'migration_allows',
+                            'migration_judge_phases_columns', 'migration_expand_columns', 'migration_create_keep_row',
+                            'migration_install_sync', 'migration_install_metrics', 'migration_mark_uncounted',
+                            'migration_refuse_contradictions', 'migration_refuse_unknown_values', 'migration_add_checks',
+                            'migration_validate_checks', 'migration_record_legacy', 'migration_transform',
+                            'migration_count_metrics', 'migration_fill_batch', 'migration_forget_deleted',
+                            'migration_hand_over', 'migration_has_column', 'migration_write_keep_row',
+                            'migration_lock_campaigns', 'migration_prepare_sync')
+           OR NOT is_legacy AND p.proname = 'migration_sync_models');
+    EXECUTE helpers;
+
+    IF is_legacy THEN
+        LOCK TABLE campaigns IN ACCESS EXCLUSIVE MODE;
+        PERFORM set_config('migration.locked_at', clock_timestamp()::text, false);
+        ALTER TABLE campaigns
+            ALTER COLUMN current_phase SET DEFAULT 'setup', ALTER COLUMN current_phase SET NOT NULL,
+            ALTER COLUMN phase_status SET DEFAULT 'not_started', ALTER COLUMN phase_status SET NOT NULL,
+            ALTER COLUMN progress SET NOT NULL, ALTER COLUMN domains SET NOT NULL, ALTER COLUMN leads SET NOT NULL,
+            ALTER COLUMN dns_validated_domains SET NOT NULL, ALTER COLUMN http_validated_domains SET NOT NULL;
         DROP TRIGGER zzy_migration_sync_models ON campaigns;
         DROP TRIGGER migration_keep_legacy_values ON campaigns;
         DROP TRIGGER migration_keep_legacy_values_update ON campaigns;
-        DROP FUNCTION migration_sync_models();
-        DROP FUNCTION migration_keep_legacy_values();
-        FOR saved IN
-            SELECT rebuild_statement FROM migration_saved_objects WHERE rebuild_statement IS NOT NULL ORDER BY position, id
-        LOOP
-            EXECUTE saved.rebuild_statement;
+        DROP FUNCTION migration_sync_models(), migration_keep_legacy_values();
+        FOREACH statement IN ARRAY statements LOOP
+            EXECUTE statement;
         END LOOP;
-        FOR saved IN
-            SELECT drop_statement FROM migration_saved_objects
-            WHERE position BETWEEN 100 AND 599 AND drop_statement IS NOT NULL
-            ORDER BY position DESC, id
-        LOOP
-            EXECUTE saved.drop_statement;
-        END LOOP;
-        INSERT INTO migration_saved_objects (position, kind, identity) VALUES (0, 'contracted', 'campaigns');
     END IF;
-
-    -- The scaffolding goes; the mapping, the record and the metrics stay.
-    FOR helper IN
-        SELECT oid FROM pg_proc
-        WHERE pronamespace = quote_ident(current_schema())::regnamespace
-          AND (proname LIKE 'migration\_status\_%' OR proname IN ('migration_backup_campaigns', 'migration_find_inverse_mappings', 'migration_allows',
-                          'migration_judge_phases_columns', 'migration_expand_columns', 'migration_sync_models', 'migration_create_keep_row',
-                          'migration_install_sync', 'migration_install_metrics', 'migration_mark_uncounted',
-                          'migration_refuse_contradictions',
-                          'migration_refuse_unknown_values', 'migration_add_checks', 'migration_validate_checks',
-                          'migration_record_legacy', 'migration_transform', 'migration_count_metrics',
-                          'migration_fill_batch', 'migration_forget_deleted', 'migration_has_column'))
-    LOOP
-        EXECUTE format('DROP FUNCTION %s', helper);
-    END LOOP;
 END
 $block$;
-
--- block: hand_over
--- What this migration has made belongs to the owner of campaigns, so that triggers and functions work on when the role that ran
--- it loses its rights or is gone, and none of them runs with more rights than the tables' owner has. It grants nothing to
--- PUBLIC, whatever default privileges say. Where the owner may not be given it, it stays with the role that made it: row level
--- security that is forced on an owner who does not bypass it would keep the metrics from being written.
-DO $block$
-DECLARE
-    home CONSTANT oid := quote_ident(current_schema())::regnamespace;
-    keeper name;
-    made record;
-BEGIN
-    SELECT r.rolname INTO keeper
-    FROM pg_class AS c JOIN pg_roles AS r ON r.oid = c.relowner
-    WHERE c.oid = to_regclass(format('%I.campaigns', current_schema())) AND r.rolname <> current_user
-      AND pg_has_role(r.oid, 'MEMBER')
-      AND (has_schema_privilege(r.oid, home, 'CREATE') OR (SELECT u.rolsuper FROM pg_roles AS u WHERE u.rolname = current_user))
-      AND has_table_privilege(r.oid, to_regclass(format('%I.generated_domains', current_schema())), 'SELECT')
-      AND (r.rolsuper OR r.rolbypassrls OR NOT EXISTS (
-            SELECT FROM pg_class AS f
-            WHERE f.oid IN (c.oid, to_regclass(format('%I.generated_domains', current_schema()))) AND f.relforcerowsecurity));
-    IF current_setting('lock_timeout') = '0' THEN
-        PERFORM set_config('lock_timeout', '900ms', true);
-    END IF;
-    FOR made IN
-        SELECT c.oid::regclass AS relation, c.relkind, pg_get_userbyid(c.relowner) AS owner,
-            EXISTS (SELECT FROM aclexplode(c.relacl) AS g WHERE g.grantee = 0)
-            -- Two follow the grants on campaigns.
-            AND NOT (c.relname IN ('campaigns_with_legacy_columns', 'migration_legacy_values') AND EXISTS (
-                SELECT FROM pg_class AS t CROSS JOIN LATERAL aclexplode(t.relacl) AS g
-                WHERE t.oid = to_regclass(format('%I.campaigns', current_schema()))
-                  AND g.grantee = 0 AND g.privilege_type = 'SELECT')) AS is_public
-        FROM pg_class AS c
-        WHERE c.relnamespace = home AND c.relkind IN ('r', 'v')
-          AND obj_description(c.oid, 'pg_class') LIKE 'phases migration: %'
-        UNION ALL
-        SELECT s.oid::regclass, s.relkind, NULL, EXISTS (SELECT FROM aclexplode(s.relacl) AS g WHERE g.grantee = 0)
-        FROM pg_class AS c
-        JOIN pg_depend AS d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.classid = 'pg_class'::regclass
-        JOIN pg_class AS s ON s.oid = d.objid AND s.relkind = 'S'
-        WHERE c.relnamespace = home AND obj_description(c.oid, 'pg_class') LIKE 'phases migration: %'
-    LOOP
-        IF made.is_public THEN
-            EXECUTE format('REVOKE ALL ON %s %s FROM PUBLIC', CASE made.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,
-                           made.relation);
-        END IF;
-        IF made.owner = current_user AND keeper IS NOT NULL THEN
-            EXECUTE format('ALTER TABLE %s OWNER TO %I', made.relation, keeper);
-        END IF;
-    END LOOP;
-    FOR made IN
-        SELECT p.oid::regprocedure AS function, pg_get_userbyid(p.proowner) AS owner,
-            p.proacl IS NULL OR EXISTS (SELECT FROM aclexplode(p.proacl) AS g WHERE g.grantee = 0) AS is_public
-        FROM pg_proc AS p
-        WHERE p.pronamespace = home
-          AND (p.proname LIKE 'migration\_%' OR p.proname LIKE 'campaign\_metrics\_%'
-               OR p.proname IN ('campaigns_keep_row', 'phases_index_definitions', 'maintain_phases_indexes'))
-          AND (p.proname = 'campaigns_keep_row' OR EXISTS (
-                SELECT FROM unnest(p.proconfig) AS s (setting) WHERE s.setting LIKE 'search\_path=%pg\_temp'))
-    LOOP
-        IF made.is_public THEN
-            EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', made.function);
-        END IF;
-        IF made.owner = current_user AND keeper IS NOT NULL THEN
-            EXECUTE format('ALTER FUNCTION %s OWNER TO %I', made.function, keeper);
-        END IF;
-    END LOOP;
-END
-$block$;
--- end block: hand_over

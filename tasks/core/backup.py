@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from tasks.core.models import BackupManifest
 from tasks.core.progress import Progress, unheard
 from tasks.core.restore_check import check_restore
 from tasks.core.row_counts import STABLE_OUTPUT, TableContents, read_contents
+from tasks.core.watch import watched_dump
 
 __all__ = ["make_backup", "verify_backup"]
 
@@ -32,7 +32,6 @@ TAIL_BYTES = 4096
 LOCK_WAIT = "30s"
 # gzip's first level: a third of the time of its default for a tenth more bytes.
 COMPRESSION = "1"
-DUMPING = re.compile(r"dumping contents of table \"?(?P<name>[^\"]+)\"?")
 AGAIN = "Mend that and run again; what was begun is in {partial} and is no backup."
 
 
@@ -186,14 +185,6 @@ async def _dump(
     jobs: int,
     progress: Progress,
 ) -> None:
-    dumped = 0
-
-    def heard(line: str) -> None:
-        nonlocal dumped
-        if matched := DUMPING.search(line):
-            dumped += 1
-            progress(f"tables dumped ({matched['name']})", dumped, None)
-
     arguments = ["--verbose", "--no-password", f"--snapshot={snapshot}", f"--lock-wait-timeout={LOCK_WAIT}"]
     if dump_format == "plain":
         arguments += ["--format=plain", f"--file={partial / PLAIN_DUMP}"]
@@ -201,7 +192,8 @@ async def _dump(
         arguments += [
             "--format=directory", f"--jobs={jobs}", f"--compress={COMPRESSION}", f"--file={partial / DUMP}",
         ]  # fmt: skip
-    await run_client(programs.pg_dump, arguments, database.client_environment(), heard=heard)
+    async with watched_dump(database, progress):
+        await run_client(programs.pg_dump, arguments, database.client_environment())
 
 
 async def _read_back(

@@ -23,6 +23,7 @@ from tasks.core.benchmark_results import keep
 from tasks.core.benchmark_side import LOCKED_OUT, Measured, Side, draw
 from tasks.core.database import Database, connect
 from tasks.core.progress import Progress, unheard
+from tasks.core.watch import watched_vacuum
 
 __all__ = ["Ground", "PairedRuns", "compare_answers", "draw_inputs", "measure", "measure_paired", "settle"]
 
@@ -61,13 +62,16 @@ class PairedRuns:
     differing: dict[str, str]
 
 
-async def settle(database: Database, schema: str) -> float:
+async def settle(database: Database, schema: str, progress: Progress = unheard) -> float:
     """VACUUM (ANALYZE) of both tables, without which index-only scans and plans differ by chance.
 
     :returns: seconds.
     """
     started = perf_counter()
-    async with connect(database, schema=schema, purpose="settle", settings={"lock_timeout": "30s"}) as connection:
+    async with (
+        connect(database, schema=schema, purpose="settle", settings={"lock_timeout": "30s"}) as connection,
+        watched_vacuum(database, connection, progress),
+    ):
         await connection.execute(sql_files.query("settle_tables"))
     return perf_counter() - started
 

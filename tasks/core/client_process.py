@@ -6,7 +6,7 @@ import asyncio
 import logging
 import re
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,6 @@ async def run_client(
     arguments: Sequence[str],
     environment: Mapping[str, str],
     *,
-    heard: Callable[[str], None] = lambda _line: None,
     forgiven: Sequence[str] = (),
 ) -> str:
     """Run a program to its end; on a cancel it is ended first.
@@ -37,7 +36,6 @@ async def run_client(
     kill of this process, when it writes to a pipe that nobody reads.
 
     Args:
-        heard: called with each line of its standard error.
         forgiven: an error whose line holds one of these texts does not count.
 
     Returns:
@@ -60,7 +58,7 @@ async def run_client(
     assert process.stdout is not None
     assert process.stderr is not None
     try:
-        output, _ = await asyncio.gather(process.stdout.read(), _listen(process.stderr, said, heard))
+        output, _ = await asyncio.gather(process.stdout.read(), _listen(process.stderr, said))
         await process.wait()
     except BaseException:
         await _end(process)
@@ -76,12 +74,11 @@ async def run_client(
     return output.decode(errors="replace")
 
 
-async def _listen(stream: asyncio.StreamReader, said: deque[str], heard: Callable[[str], None]) -> None:
+async def _listen(stream: asyncio.StreamReader, said: deque[str]) -> None:
     while line := await stream.readline():
         text = line.decode(errors="replace").rstrip()
         log.debug("%s", text)
         said.append(text)
-        heard(text)
 
 
 def _is_error(line: str) -> bool:

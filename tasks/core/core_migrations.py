@@ -10,14 +10,15 @@ from tasks.core.models import LockHold
 from tasks.core.progress import Progress
 from tasks.core.settings import LockLimits, MigrateParameters
 from tasks.core.translation import translated
+from tasks.core.watch import watched_vacuum
 
 CONTRACT, INDEXES = 35, 36
 DEFAULT_PREDECESSOR = 34
 # What a file locks against writers by itself.
 LOCKED_BY_FILE = {
-    (CONTRACT, "up"): ("campaigns",),
-    (CONTRACT, "down"): ("generated_domains", "campaigns"),
-    (INDEXES, "down"): ("generated_domains", "campaigns"),
+    (CONTRACT, "up"): {"campaigns": "ACCESS EXCLUSIVE"},
+    (CONTRACT, "down"): {"generated_domains": "ACCESS EXCLUSIVE", "campaigns": "ACCESS EXCLUSIVE"},
+    (INDEXES, "down"): {"generated_domains": "ACCESS EXCLUSIVE", "campaigns": "ACCESS EXCLUSIVE"},
 }
 
 
@@ -52,11 +53,11 @@ async def apply_core_migrations(
             holds += await drop_duplicates(database, schema, limits, run_id, progress, keep=parameters.keep_duplicates)
             async with golang_migrate.locked(connection, wait_seconds=limits.lock_wait_limit_seconds):
                 await _run_files(connection, parameters, run_id, holds, progress)
-            progress("statistics", 0, None)
             await locks.set_limits(connection, limits, locks=False)
-            for table in ("campaigns", "generated_domains"):
-                # An index-only scan reads the table for every page that vacuum has not marked.
-                await connection.execute(f"VACUUM (ANALYZE) {table}")
+            async with watched_vacuum(database, connection, progress):
+                for table in ("campaigns", "generated_domains"):
+                    # An index-only scan reads the table for every page that vacuum has not marked.
+                    await connection.execute(f"VACUUM (ANALYZE) {table}")
     return holds
 
 
@@ -75,7 +76,7 @@ async def _prepare_constraints(
     assert done is not None
     if not done["checked"]:
         await locks.under_lock(
-            connection, "migration_add_checks()", tables, add_checks, parameters.locks, holds, note=note
+            connection, "migration_add_checks()", {}, add_checks, parameters.locks, holds, tables, note=note
         )
     await locks.set_limits(connection, parameters.locks, locks=False)
     await connection.execute("SELECT migration_validate_checks()")
@@ -157,5 +158,5 @@ async def run_migration(
         await run.note(inside, run_id, "core-migrations", f"{version:06d} {direction}")
         await inside.execute(sql_files.migration(version, direction))
 
-    tables = LOCKED_BY_FILE.get((version, direction), ())
+    tables = LOCKED_BY_FILE.get((version, direction), {})
     await locks.under_lock(connection, f"{version:06d} {direction}", {}, work, limits, holds, tables)

@@ -113,10 +113,12 @@ async def _drop_foreign_key(
         await run.note(inside, run_id, STEP, f"dropped foreign key {key.name}: {key.reason}")
         # The referencing table first, as writers do: the statement itself then locks the referenced one.
         await inside.execute(key.lock_statement)
-        await inside.execute("SELECT set_config('migration.locked_at', clock_timestamp()::text, true)")
+        await inside.execute("SELECT set_config('migration.locked_at', clock_timestamp()::text, false)")
         await inside.execute(key.drop_statement)
 
-    await locks.under_lock(connection, key.drop_statement, {}, work, limits, holds, key.core_tables)
+    await locks.under_lock(
+        connection, key.drop_statement, {}, work, limits, holds, dict.fromkeys(key.core_tables, "ACCESS EXCLUSIVE")
+    )
     log.info("dropped foreign key %s: %s", key.name, key.reason)
 
 

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeVar
 
 import asyncpg
@@ -48,7 +49,7 @@ async def under_lock(
     work: Callable[[Connection], Awaitable[T]],
     limits: LockLimits,
     holds: list[LockHold],
-    locked_inside: Sequence[str] = (),
+    locked_inside: Mapping[str, str] = MappingProxyType({}),
     note: Callable[[Connection], Awaitable[object]] | None = None,
 ) -> T:
     """Run `work` in a transaction that first locks `tables` (table name to lock mode), and commit.
@@ -58,7 +59,7 @@ async def under_lock(
     writers, whoever maintains it (vacuum, an index build) is waited for in a way that keeps no writer waiting.
 
     Args:
-        locked_inside: tables that the work locks itself; it says when in the setting migration.locked_at.
+        locked_inside: what the work locks itself, as late as it can; it says when in the setting migration.locked_at.
         note: what else belongs to the transaction; it runs before the lock, which is thus held the shorter.
 
     Raises:
@@ -76,7 +77,8 @@ async def under_lock(
                 if note is not None:
                     await note(connection)
                 await set_limits(connection, limits)
-                if tables:
+                await connection.execute("SELECT set_config('migration.locked_at', '', false)")
+                if tables or locked_inside:
                     # Nobody waits for the disk while we hold the lock. A crash right now takes all of it back, and the next
                     # run does it again; what later transactions wrote to the disk cannot be there without it.
                     await connection.execute("SET LOCAL synchronous_commit = off")
@@ -84,28 +86,30 @@ async def under_lock(
                     await _lock(connection, table, mode)
                     granted = granted or time.monotonic()
                 result = await work(connection)
-                if granted is None:
-                    since = await connection.fetchval(
-                        "SELECT extract(EPOCH FROM clock_timestamp()"
-                        " - nullif(current_setting('migration.locked_at', true), '')::timestamptz)::float8"
-                    )
-                    granted = time.monotonic() - since if since is not None else None
+            committed, ended_at = time.monotonic(), time.time()
+            if granted is None:
+                # Asked when the lock is gone: a question more would have been a round trip more under it.
+                since = await connection.fetchval(
+                    "SELECT extract(EPOCH FROM clock_timestamp()"
+                    " - nullif(current_setting('migration.locked_at', true), '')::timestamptz)::float8"
+                )
+                granted = time.monotonic() - since if since is not None else None
             if granted is not None:
-                held_ms = (time.monotonic() - granted) * 1000
-                mode = ", ".join(sorted({*tables.values()})) or "ACCESS EXCLUSIVE"
+                held_ms = (committed - granted) * 1000
+                mode = ", ".join(sorted({*tables.values(), *locked_inside.values()})) or "ACCESS EXCLUSIVE"
                 holds.append(
                     LockHold(
                         statement=what,
                         mode=mode,
                         held_ms=round(held_ms, 3),
                         attempts=attempts,
-                        ended_at=round(time.time(), 4),
+                        ended_at=round(ended_at, 4),
                     )
                 )
             return result
         except RETRIED as error:
             waited = time.monotonic() - started
-            wanted = tables or dict.fromkeys(locked_inside or ("campaigns",), "ACCESS EXCLUSIVE")
+            wanted = tables | dict(locked_inside) or {"campaigns": "ACCESS EXCLUSIVE"}
             in_the_way = await describe_holders(connection, wanted) or in_the_way
             if waited > limits.lock_wait_limit_seconds:
                 raise errors.LockNotGranted(

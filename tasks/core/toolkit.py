@@ -7,7 +7,7 @@ from tasks.core.database import Connection
 from tasks.core.settings import MigrateParameters
 
 # Not the check for dependents: they are moved while both models live, and 000035 looks again.
-BLOCKS = ("guard", "mappings", "keep_row", "phases_columns", "toolkit", "hand_over")
+BLOCKS = ("guard", "mappings", "keep_row", "phases_columns", "toolkit")
 
 
 async def install(connection: Connection) -> None:
@@ -28,7 +28,7 @@ async def create_record(connection: Connection) -> None:
 
 async def hand_over(connection: Connection) -> None:
     """Give what was made since to the owner of campaigns, and take what PUBLIC was given by default privileges."""
-    await connection.execute(sql_files.blocks(sql_files.script("migrate-campaign-data"))["hand_over"])
+    await connection.execute("SELECT migration_hand_over()")
 
 
 async def add_mappings(connection: Connection, parameters: MigrateParameters) -> None:

@@ -11,7 +11,7 @@ from tasks.core import collisions, domain_status, errors, locks, run, sql_files,
 from tasks.core.database import Connection, Database
 from tasks.core.models import LockHold, TransformResult
 from tasks.core.pace import Pacer, next_size
-from tasks.core.progress import Progress
+from tasks.core.progress import Progress, expected
 from tasks.core.settings import MigrateParameters
 from tasks.core.translation import translated
 
@@ -37,12 +37,13 @@ async def transform(
             if not await connection.fetchval(sql_files.query("has_legacy_columns")):
                 return TransformResult(campaigns=0, seconds=0.0, scan_seconds=0.0, batches=0, longest_batch_ms=0.0)
             # Measured first and by itself, with the parallelism that the count has, so that their ratio says something.
-            scan_seconds = await _time_one_scan(connection)
+            progress("timing one scan of generated_domains", 0, None)
+            scan_seconds, domains = await _time_one_scan(connection)
             started = time.monotonic()
             holds = await expand(connection, parameters, run_id)
-            progress("counting domains", 0, None)
             await locks.set_limits(connection, parameters.locks, locks=False)
-            await connection.fetchval("SELECT migration_count_metrics()")
+            async with expected(progress, "domains counted, about", domains, scan_seconds):
+                await connection.fetchval("SELECT migration_count_metrics()")
             campaigns, batches, longest_ms = await _fill(connection, parameters, run_id, progress)
             seconds = time.monotonic() - started
             statuses = await domain_status.settle(connection, parameters, run_id, progress, holds)
@@ -76,7 +77,7 @@ async def expand(connection: Connection, parameters: MigrateParameters, run_id: 
         async def note(inside: Connection) -> None:
             await run.note(inside, run_id, "transform", functions)
 
-        await locks.under_lock(connection, functions, tables, work, limits, holds, note=note)
+        await locks.under_lock(connection, functions, {}, work, limits, holds, tables, note=note)
 
     done = await connection.fetchrow(sql_files.query("read_transform_progress"))
     assert done is not None
@@ -84,6 +85,7 @@ async def expand(connection: Connection, parameters: MigrateParameters, run_id: 
         await connection.execute("SELECT migration_find_inverse_mappings()")
         # What the lock's holder will read is read once before: the catalog's pages and the plans are there by then.
         await connection.execute("SELECT count(*) FROM migration_judge_phases_columns()")
+        await connection.execute("SELECT migration_prepare_sync()")
         if parameters.prefer is None:
             await connection.execute("SELECT migration_refuse_contradictions()")
         # Together: a phases writer that found the columns without the triggers would leave rows that contradict themselves.
@@ -164,8 +166,9 @@ async def _left_over(connection: Connection) -> list[str]:
     return left
 
 
-async def _time_one_scan(connection: Connection) -> float:
+async def _time_one_scan(connection: Connection) -> tuple[float, int]:
+    """What one sequential aggregate takes (s), and how many domains there are."""
     await connection.execute("SET max_parallel_workers_per_gather = 0")
     began = time.monotonic()
-    await connection.fetchval(sql_files.query("count_metrics_once"))
-    return time.monotonic() - began
+    domains = await connection.fetchval(sql_files.query("count_metrics_once"))
+    return time.monotonic() - began, int(domains or 0)

@@ -1,12 +1,13 @@
 """Killed at any statement, in any way, a run that is started again ends in the same database as an undisturbed one.
 
-Two samples of it run every time; all of it runs by the marker `large`.
+A sample of it runs every time; all of it runs by the marker `large`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
 import signal
 from collections.abc import AsyncIterator, Sequence
@@ -43,6 +44,8 @@ from tests.kill.writers import Writers
 BUILD_WAITS = (
     "SELECT count(*) FROM pg_stat_progress_create_index WHERE datname = current_database() AND phase LIKE 'waiting%'"
 )
+# What the run says of itself when it was struck.
+ENDS = {"sigkill": None, "terminate": "ConnectionLost", "crash": "ConnectionLost", "sigterm": "CancelledError"}
 grounds: dict[tuple[str, bool], Ground] = {}
 
 
@@ -75,6 +78,36 @@ async def _shared(server: Database, driven: Driven, *, rich: bool) -> AsyncItera
     await grounds[key].tidy()
 
 
+async def test_a_sample_of_all_ways_to_die_in_every_step_ends_as_if_undisturbed(
+    private_server: PostgresServer, driven: Driven
+) -> None:
+    """One database, one run after the other, each struck a step further on, in another way; then at random moments.
+
+    Each server version takes its third of the steps. SIGKILL is what a dead worker's process gets, SIGTERM a cancel in Prefect.
+    """
+    ground = await Ground.prepare(private_server.database(), driven, rich=True)
+    database = await ground.copy()
+    async with connect(database) as connection:
+        own = connection.get_server_version().major // 2 % 3
+    crash = crash_of(private_server)
+    blows = itertools.cycle([sigkill, terminate, sigterm, crash])
+    for label in RICH_UP[own::3]:
+        blow = next(blows)
+        ended = await strike(driven, database, "migrate", label, blow)
+        assert ended["exit"] == (-signal.SIGKILL if blow is sigkill else 1), f"{label} was not reached: {ended}"
+        assert ended.get("error") == ENDS[blow.__name__], f"{label}: {ended}"
+    await migrate(database)
+    await assert_as_undisturbed(database, ground)
+    for label, blow in zip(BACK[::2], (sigkill, terminate), strict=True):
+        await strike(driven, database, "rollback", label, blow)
+    with contextlib.suppress(errors.NothingToRollBack):
+        await go_back(database)
+    assert_same(ground.legacy, await picture_of_application(database))
+    await _kill_at_random(ground, driven, seed=1, kills=2)
+    await _strike_among_writers(ground, driven, UP[2::6], sigkill)
+
+
+@pytest.mark.large
 async def test_killed_once_in_every_step_it_ends_as_if_undisturbed(rich_ground: Ground, driven: Driven) -> None:
     """One database, one run after the other, each killed a step further on."""
     ground = rich_ground
@@ -171,6 +204,7 @@ async def _crash_at(labels: Sequence[str | int], ground: Ground, driven: Driven,
     await assert_as_undisturbed(database, ground)
 
 
+@pytest.mark.large
 async def test_with_writers_at_work_every_kill_leaves_exact_metrics_and_no_row_is_lost(
     ground: Ground, driven: Driven
 ) -> None:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
-from collections.abc import Callable
 
 import asyncpg
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from tasks.core import sql_files, toolkit
+from tasks.core import sql_files
 from tasks.core.database import Connection, Database, connect
 
 RECOUNT = """
@@ -169,100 +166,3 @@ async def test_writers_in_opposite_orders_do_not_deadlock(migrated: Database) ->
     await asyncio.gather(*(write(seed) for seed in range(6)))
     async with connect(migrated) as connection:
         await assert_exact(connection)
-
-
-WRITES = st.lists(
-    st.tuples(
-        st.sampled_from(["insert", "update", "move", "delete", "upsert", "status", "campaign", "drop campaign"]),
-        st.integers(0, 5), st.integers(0, 5), st.sampled_from([None, "ok", "pending", "error"]), st.integers(0, 3),
-    ),
-    min_size=4, max_size=25,
-)  # fmt: skip
-
-
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
-@given(writes=WRITES, cut=st.integers(0, 6), data=st.data())
-def test_random_writes_interleaved_with_the_transform_stay_exact(
-    server: Database,
-    sample_factory: Callable[..., object],
-    legacy_database: Database,
-    writes: object,
-    cut: int,
-    data: object,
-) -> None:
-    """Each step of the migration runs between two random writes, some of them inside an open transaction."""
-    asyncio.run(_interleave(legacy_database, writes, cut))  # type: ignore[arg-type]  # hypothesis hands out object
-
-
-async def _interleave(database: Database, writes: list[tuple[str, int, int, str | None, int]], cut: int) -> None:
-    blocks = sql_files.blocks(sql_files.script("migrate-campaign-data"))
-    steps = [
-        "".join(blocks[name] for name in toolkit.BLOCKS),
-        "SELECT migration_backup_campaigns(); SELECT migration_find_inverse_mappings()",
-        "SELECT migration_expand_columns(), migration_install_sync()",
-        "SELECT migration_install_metrics()",
-        "SELECT migration_count_metrics()",
-        "SELECT migration_fill_batch(NULL, 7, '')",
-        "SELECT migration_transform()",
-        sql_files.migration(35, "up"),
-    ]
-    async with connect(database) as writer, connect(database) as migrator:
-        await migrator.execute("SET lock_timeout = '2s'")
-        for number, write in enumerate(writes):
-            await _write(writer, *write)
-            if number >= cut and steps:
-                await migrator.execute(steps.pop(0))
-                if not steps:
-                    break
-        # What the random writes left over, and then the phases-only model goes on being written to.
-        for step in steps:
-            await migrator.execute(step)
-        await assert_exact(migrator)
-        for write in writes:
-            if write[0] != "status":
-                await _write(writer, *write)
-        await assert_exact(migrator)
-        await migrator.execute(sql_files.migration(35, "down"))
-
-
-async def _write(connection: Connection, kind: str, a: int, b: int, value: str | None, score: int) -> None:
-    ids = [row[0] for row in await connection.fetch("SELECT id FROM campaigns ORDER BY id LIMIT 6")]
-    one, two, name = ids[a % len(ids)], ids[b % len(ids)], uuid.uuid4().hex[:8]
-    if kind == "insert":
-        await connection.execute(INSERT, one, name, value, value, score, 1 + b)
-    elif kind == "update":
-        await connection.execute(
-            "UPDATE generated_domains SET dns_status = $2, lead_score = $3 WHERE domain_generation_campaign_id = $1",
-            one,
-            value,
-            score,
-        )
-    elif kind == "move":
-        await connection.execute(
-            "UPDATE generated_domains SET domain_generation_campaign_id = $2, domain_name = domain_name || $3"
-            " WHERE id IN (SELECT id FROM generated_domains WHERE domain_generation_campaign_id = $1 LIMIT 9)",
-            one, two, name,
-        )  # fmt: skip
-    elif kind == "delete":
-        await connection.execute(
-            "DELETE FROM generated_domains WHERE domain_generation_campaign_id = $1 AND dns_status IS NOT DISTINCT FROM $2",
-            one,
-            value,
-        )
-    elif kind == "upsert":
-        async with connection.transaction():
-            await connection.execute(INSERT, one, "same", value, None, score, 1)
-            await connection.execute(
-                "INSERT INTO generated_domains (id, domain_generation_campaign_id, domain_name, http_status)"
-                " VALUES (gen_random_uuid(), $1, 'same1', 'ok') ON CONFLICT (domain_generation_campaign_id, domain_name)"
-                " DO UPDATE SET http_status = 'ok', domain_name = generated_domains.domain_name || $2",
-                one, name,
-            )  # fmt: skip
-    elif kind == "status":
-        await connection.execute("UPDATE campaigns SET progress_percentage = $2 WHERE id = $1", one, float(score))
-    elif kind == "campaign":
-        await connection.execute(
-            "INSERT INTO campaigns (name, user_id) SELECT $1, user_id FROM campaigns LIMIT 1", name
-        )
-    elif len(ids) > 3:
-        await connection.execute("DELETE FROM campaigns WHERE id = $1", one)

@@ -37,6 +37,7 @@ async def expand(connection: Connection) -> None:
     """Both models live, and no metrics yet."""
     await toolkit.install(connection)
     await connection.execute("SELECT migration_backup_campaigns(), migration_find_inverse_mappings()")
+    await connection.execute("SELECT migration_prepare_sync()")
     await connection.execute("SELECT migration_expand_columns(), migration_install_sync()")
 
 

@@ -20,7 +20,6 @@ from tasks.core import plan as plans
 from tasks.core import sql_files, toolkit
 from tasks.core.database import Connection, Database, connect
 from tasks.core.models import Plan
-from tasks.core.plan.preparing import HAND_OVER
 from tasks.core.settings import MigrateParameters
 
 READERS = sql_files.SQL_DIRECTORY / "sample" / "plant_readers.sql"
@@ -105,7 +104,7 @@ def known_texts() -> dict[str, str]:
 def as_planned(statements: list[str]) -> list[str]:
     """What was executed in the words of a plan: files by their names, repeats once, reads and records left out."""
     known = known_texts()
-    known[plain(sql_files.blocks(sql_files.script("migrate-campaign-data"))["hand_over"])] = ""
+    known[plain(sql_files.blocks(sql_files.script("validate-migration"))["hand_over"])] = ""
     found = [known.get(text, text) for text in statements if not UNPLANNED.match(text)]
     return [name for name, _ in itertools.groupby(name for name in found if name)]
 
@@ -115,9 +114,7 @@ def to_execute(plan: Plan) -> list[str]:
     lines = [
         plain(line.statement)
         for line in plan.statements
-        if line.note not in {INSIDE, HAND_OVER}
-        and line.statement not in PROGRAMS
-        and not line.statement.startswith("sql/queries/save_")
+        if line.note != INSIDE and line.statement not in PROGRAMS and not line.statement.startswith("sql/queries/save_")
     ]
     return [name for name, _ in itertools.groupby(lines)]
 

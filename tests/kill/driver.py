@@ -30,7 +30,7 @@ from tasks.core.settings import MigrateParameters, RollbackParameters
 
 # What only looks or sets a limit, and what a watcher asks in its own rhythm, makes no point.
 NO_POINT = ("SELECT set_config(", "SELECT format(", "SELECT extract(")
-WATCHED = {sql_files.query(name) for name in ("find_blockers", "read_index_progress")}
+WATCHED = {sql_files.query(name) for name in ("find_blockers", "read_index_progress", "read_statement_progress")}
 # Goes with the statement that a transaction is about.
 BESIDE = (
     sql_files.query("insert_ledger_line"),

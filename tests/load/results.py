@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from statistics import median
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -37,12 +38,29 @@ class Figures(BaseModel):
     worst: float
 
 
+class Judged(BaseModel):
+    """One migration under load.
+
+    Attributes:
+        scans: what the transform took, as a multiple of one scan.
+        broken: the promises about what is right that did not hold, in words.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    locks: list[LockHold]
+    scans: float
+    longest_wait_ms: float
+    broken: list[str]
+
+
 class LoadReport(BaseModel):
     """All of a run.
 
     Attributes:
         control, migrated: figures by window, without and with the migration.
         phases: figures of parts of the migration, by what it was doing.
+        migrations: every one that was measured, the one that the other figures are about first.
         errors: how often which SQLSTATE met which group of transactions, as "40001 repeatable read".
         longest_wait_ms: the longest time that a writer waited for us.
         checks: figures of the looks at what must agree, summed up.
@@ -66,6 +84,7 @@ class LoadReport(BaseModel):
     longest_gap_ms: float
     typical_gap_ms: float
     locks: list[LockHold]
+    migrations: list[Judged]
     transform: TransformResult
     recount: Recount
     checks: dict[str, int]
@@ -75,8 +94,37 @@ class LoadReport(BaseModel):
 
     @property
     def longest_hold_ms(self) -> float:
-        """Of a lock that keeps writers out."""
-        return max((hold.held_ms for hold in self.locks), default=0.0)
+        """Of a lock that keeps writers out: the longest of the medians over all migrations."""
+        return max((value for value in median_holds(self.migrations).values()), default=0.0)
+
+
+def median_holds(migrations: list[Judged]) -> dict[str, float]:
+    """For how long each statement held a lock that keeps writers out, in milliseconds."""
+    held: dict[str, list[float]] = {}
+    for one in migrations:
+        for hold in one.locks:
+            held.setdefault(hold.statement, []).append(hold.held_ms)
+    return {statement: median(values) for statement, values in held.items()}
+
+
+def judge(locks: list[LockHold], transform: TransformResult, load: Load, recount: Recount) -> Judged:
+    """What there is to say of a migration under load that has come to its end."""
+    assert load.monitor is not None
+    return Judged(
+        locks=locks,
+        scans=round(transform.seconds / transform.scan_seconds, 3) if transform.scan_seconds else 0.0,
+        longest_wait_ms=round(max((wait.seconds * 1000 for wait in load.monitor.waits), default=0.0), 1),
+        broken=find_broken(count_errors(load), recount, sum_checks(load)),
+    )
+
+
+def sum_checks(load: Load) -> dict[str, int]:
+    """All looks at what must agree together."""
+    assert load.monitor is not None
+    checks = load.monitor.checks
+    sums = ("filled", "contradicting", "progress_off", "legacy_off", "counted", "miscounted")
+    summed = {name: sum(getattr(check, name) for check in checks) for name in sums}
+    return summed | {"looks": len(checks), "dual": sum(check.dual for check in checks)}
 
 
 def figures(attempts: list[Attempt], spans: list[tuple[float, float]]) -> Figures:
@@ -151,9 +199,7 @@ def find_broken(errors: dict[str, int], recount: Recount, checks: dict[str, int]
     return broken
 
 
-def find_slow(
-    longest_wait_ms: float | None, locks: list[LockHold], transform: TransformResult, domains: int
-) -> list[str]:
+def find_slow(longest_wait_ms: float | None, migrations: list[Judged], domains: int) -> list[str]:
     """The promises about time that did not hold. A machine that does other things besides can break them, too.
 
     Args:
@@ -162,12 +208,12 @@ def find_slow(
     slow = []
     if longest_wait_ms is not None and longest_wait_ms >= LONGEST_WAIT_MS:
         slow.append(f"a writer waited {longest_wait_ms:.0f} ms for the migration, not under {LONGEST_WAIT_MS:.0f} ms")
-    if domains >= LARGE and transform.seconds > TRANSFORM_SCANS * transform.scan_seconds:
-        ratio = transform.seconds / transform.scan_seconds
+    ratio = median(one.scans for one in migrations)
+    if domains >= LARGE and ratio > TRANSFORM_SCANS:
         slow.append(f"the transform took {ratio:.2f} times one scan, more than {TRANSFORM_SCANS}")
     slow += [
-        f"{hold.statement} held {hold.mode} for {hold.held_ms:.1f} ms, not under {LONGEST_HOLD_MS:.0f} ms"
-        for hold in locks
-        if hold.held_ms >= LONGEST_HOLD_MS
+        f"{statement} kept writers out for {held_ms:.1f} ms, not under {LONGEST_HOLD_MS:.0f} ms"
+        for statement, held_ms in median_holds(migrations).items()
+        if held_ms >= LONGEST_HOLD_MS
     ]
     return slow

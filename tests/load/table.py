@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console, Group
 from rich.table import Table
 
-from tests.load.results import Figures, LoadReport
+from tests.load.results import Figures, LoadReport, median_holds
 
 
 def show(console: Console, report: LoadReport) -> None:
@@ -47,10 +47,12 @@ def _phases(report: LoadReport) -> Table:
 
 def _locks(report: LoadReport) -> Table:
     table = Table(title="Locks that keep writers out")
-    for name in ("statement", "mode", "held ms", "attempts"):
-        table.add_column(name, justify="right" if name in {"held ms", "attempts"} else "left")
+    medians, count = median_holds(report.migrations), len(report.migrations)
+    for name in ("statement", "mode", "held ms", f"median of {count}", "attempts"):
+        table.add_column(name, justify="left" if name in {"statement", "mode"} else "right")
     for hold in report.locks:
-        table.add_row(hold.statement, hold.mode, f"{hold.held_ms:.1f}", str(hold.attempts))
+        middle = f"{medians[hold.statement]:.1f}"
+        table.add_row(hold.statement, hold.mode, f"{hold.held_ms:.1f}", middle, str(hold.attempts))
     return table
 
 
@@ -71,7 +73,8 @@ def _facts(report: LoadReport) -> list[str]:
     lines = [
         f"Longest wait for the migration: {report.longest_wait_ms:.0f} ms, {len(report.waits)} waits in all",
         f"  (looked at every {report.typical_gap_ms:.0f} ms, {report.longest_gap_ms:.0f} ms at worst)",
-        f"Longest lock held: {report.longest_hold_ms:.1f} ms",
+        f"Longest lock held, by medians: {report.longest_hold_ms:.1f} ms",
+        f"Migrations: {_each(report)}",
         f"Transform: {transform.seconds:.2f} s, {ratio} times one scan of {transform.scan_seconds:.2f} s",
         f"  ({transform.batches} batches, the longest {transform.longest_batch_ms:.0f} ms)",
         f"Errors, control: {_counts(report.control_errors)}",
@@ -88,6 +91,14 @@ def _facts(report: LoadReport) -> list[str]:
             f"{found.rows:,} rows of the writers: {found.lost} lost, {found.extra} extra, {found.different} different"
         )
     return lines
+
+
+def _each(report: LoadReport) -> str:
+    return "; ".join(
+        f"transform {one.scans:.2f} scans, longest lock {max((hold.held_ms for hold in one.locks), default=0.0):.0f} ms,"
+        f" longest wait {one.longest_wait_ms:.0f} ms"
+        for one in report.migrations
+    )
 
 
 def _counts(errors: dict[str, int]) -> str:

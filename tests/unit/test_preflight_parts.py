@@ -222,12 +222,16 @@ async def test_an_error_that_is_forgiven_does_not_hide_another_one() -> None:
         await run_client(Path(sys.executable), arguments, {}, forgiven=["harmless"])
 
 
-async def test_a_cancel_ends_the_program() -> None:
+async def test_a_cancel_ends_the_program(tmp_path: Path) -> None:
     started = time.monotonic()
-    heard: asyncio.Queue[str] = asyncio.Queue()
-    script = "import sys, time, os; print(os.getpid(), file=sys.stderr, flush=True); time.sleep(60)"
-    running = asyncio.create_task(run_client(Path(sys.executable), ["-c", script], {}, heard=heard.put_nowait))
-    process_id = await heard.get()
+    begun = tmp_path / "begun"
+    script = f"import time, os; os.symlink(str(os.getpid()), {str(begun)!r}); time.sleep(60)"
+    running = asyncio.create_task(run_client(Path(sys.executable), ["-c", script], {}))
+    for _ in range(600):
+        if begun.is_symlink():
+            break
+        await asyncio.sleep(0.05)
+    process_id = begun.readlink()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running

@@ -21,6 +21,16 @@ def test_copies_of_a_block_are_identical() -> None:
         assert len(set(by_file.values())) == 1, f"block {name} differs between {sorted(by_file)}"
 
 
+def test_what_hands_our_objects_over_is_the_same_as_a_function_and_as_a_block() -> None:
+    (function,) = (
+        statement
+        for statement in sql_files.statements(sql_files.blocks(sql_files.script("migrate-campaign-data"))["toolkit"])
+        if "FUNCTION migration_hand_over()" in statement
+    )
+    block = sql_files.blocks(sql_files.script("validate-migration"))["hand_over"]
+    assert function.split("$function$")[1] == block.split("$block$")[1]
+
+
 def test_every_marked_block_is_closed() -> None:
     for file in FILES:
         text = file.read_text()

@@ -12,7 +12,6 @@ STATUSES = "sql/scripts/settle-domain-status.sql"
 CHECKED_SIDES = 2
 GIGABYTE = 1e9
 COPY_STEPS = {"benchmark-before": "before-copy", "benchmark-after": "after-copy"}
-HAND_OVER = "block hand_over: our objects belong to the owner of campaigns, PUBLIC has no right to them"
 
 
 def plan_start(lines: Lines) -> None:
@@ -112,6 +111,7 @@ def plan_transform(lines: Lines) -> None:
     if not facts.done["expanded"]:
         lines.add("SELECT migration_find_inverse_mappings()", seconds=moment)
         lines.add("SELECT count(*) FROM migration_judge_phases_columns()", seconds=moment)
+        lines.add("SELECT migration_prepare_sync()", seconds=moment, note="the functions of the triggers to come")
         _plan_contradictions(lines)
         both = "migration_expand_columns(), migration_install_sync()"
         lines.add(
@@ -132,7 +132,10 @@ def plan_transform(lines: Lines) -> None:
             seconds=6 * moment, ledger="migration_install_metrics()",
             note="the triggers that keep the metrics, on the table and each partition",
         )  # fmt: skip
-    lines.add(TOOLKIT, note=HAND_OVER, seconds=5 * moment)
+    lines.add(
+        "SELECT migration_hand_over()", seconds=5 * moment,
+        note="our objects belong to the owner of campaigns, PUBLIC has no right to them",
+    )  # fmt: skip
     lines.add(
         "SELECT migration_count_metrics()", SHARE, "generated_domains", seconds=speed.scan(sizes.domains_bytes),
         note="one pass; writers go on",
