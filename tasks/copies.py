@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tasks import recorder
 from tasks.core import errors
@@ -29,12 +29,14 @@ class Copies:
 
     Attributes:
         kept: the state before, copied by TEMPLATE before anybody else was connected; or why it could not be.
+        spent: copies that patterns that write have had their turn on.
     """
 
     database: Database
     parameters: BenchmarkParameters
     cloner: Cloner
     kept: Clone | str | None = None
+    spent: list[Clone] = field(default_factory=list)
 
     async def before(self, backup: BackupManifest) -> Ground:
         """Where the legacy model is measured: paired, the copy that is kept of it; else the database, writes on a copy.
@@ -81,6 +83,8 @@ class Copies:
         return Ground(place, clone=clone, writes=place, writes_clone=clone, settings=self.cloner.settings)
 
     async def _live(self, step: str, backup: BackupManifest | None) -> Ground:
+        while self.spent:  # one copy for writes at a time
+            await self.cloner.drop(self.spent.pop())
         if self.parameters.benchmark_writes:
             return Ground(self.database, writes=self.database)
         size = await self.cloner.size()
@@ -96,6 +100,7 @@ class Copies:
                 recorder.current().detail(f"left out: {error}")
                 return Ground(self.database, why_not=f"it writes, and there is no copy to run it on: {error}")
             recorder.current().detail(clone.sentence)
+        self.spent.append(clone)
         place = self.cloner.as_database(clone)
         return Ground(self.database, writes=place, writes_clone=clone, settings=self.cloner.settings)
 

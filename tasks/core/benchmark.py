@@ -180,7 +180,9 @@ async def _writing_side(stack: AsyncExitStack, side: Side, ground: Ground, schem
         return None
     if ground.writes == ground.reads:
         return side
-    return await Side.open(stack, ground.writes, schema, seed=seed, inputs=side.inputs, settings=ground.settings)
+    return await Side.open(
+        stack, ground.writes, schema, seed=seed, inputs=side.inputs, settings=ground.settings, concurrent=False
+    )
 
 
 async def _read(sides: Sequence[Side], order: random.Random, rounds: int, progress: Progress) -> None:

@@ -81,12 +81,14 @@ class Side:
         seed: int,
         inputs: BenchmarkInputs | None = None,
         settings: dict[str, str] | None = None,
+        concurrent: bool = True,
     ) -> Side:
         """Connect, define the patterns there and draw what they ask about.
 
         Args:
             inputs: those of another side or run, instead of drawing.
             settings: of the original, for a copy: what is set for a database is not copied with it.
+            concurrent: also the sessions of the concurrent pattern.
         """
         wanted = {**(settings or {}), **SETTINGS}
         connection = await stack.enter_async_context(
@@ -97,7 +99,7 @@ class Side:
         side = cls(connection, architecture, inputs or drawn)
         for pattern in await list_patterns(connection):
             side.measured[pattern.test_name] = Measured(pattern, pattern.query(architecture))
-        users = side.inputs.user_ids
+        users = side.inputs.user_ids if concurrent else []
         try:
             for number in range(SESSIONS if users else 0):
                 session = connect(database, schema=schema, purpose=f"benchmark user {number + 1}", settings=wanted)

@@ -240,6 +240,6 @@ class CloneFailed(MigrationToolError):
 
 
 class RegressionFound(MigrationToolError):
-    """{count} pattern(s) have become slower: {regressions}. The figures are kept, the trend is in the report."""
+    """Slower than before, {count} of the patterns: {regressions}. The figures are kept, the trend is in the report."""
 
     exit_code = 9

@@ -29,7 +29,7 @@ __all__ = [
 
 ROOM_BYTES = 16 * 2**20  # reports are well below this; less free space than it means the disk is full
 BACKUP_KEYS = {"directory", "format", "bytes", "seconds", "restore_checked"}
-STYLES = {"met": "green", "not_met": "red", "inconclusive": "yellow"}
+STYLES = {"met": "green", "not_met": "red", "inconclusive": "yellow", "failed": "bold red"}
 MARKS = {"PASS": "x", "WARN": " ", "FAIL": " ", "SKIPPED": " "}
 
 
@@ -148,17 +148,18 @@ def terminal_table(comparison: Comparison) -> Table:
         table.add_column(name, justify="right")
     table.add_column("verdict")
     table.add_column("blocks", justify="right")
-    for one in comparison.patterns:
-        known = one.improvement_percent is not None and one.low is not None and one.high is not None
-        style = STYLES.get(one.status, "dim")
+    frame = comparisons.as_frame(comparison).astype(object)
+    for one in frame.where(frame.notna(), None).to_dict("records"):
+        known = one["improvement_percent"] is not None
+        style = STYLES.get(one["status"], "dim")
         table.add_row(
-            one.name,
-            comparisons.number(one.before_ms),
-            comparisons.number(one.after_ms),
-            f"{one.improvement_percent:.1f}%" if known else "-",
-            f"{one.low:.1f} to {one.high:.1f}" if known else "-",
-            f"[{style}]{one.status.replace('_', ' ')}[/]",
-            f"{comparisons.number(one.before_blocks)} → {comparisons.number(one.after_blocks)}",
+            one["name"],
+            comparisons.number(one["before_ms"]),
+            comparisons.number(one["after_ms"]),
+            f"{one['improvement_percent']:.1f}%" if known else "-",
+            f"{one['low']:.1f} to {one['high']:.1f}" if known else "-",
+            f"[{style}]{one['status'].replace('_', ' ')}[/]",
+            f"{comparisons.number(one['before_blocks'])} → {comparisons.number(one['after_blocks'])}",
         )
     return table
 

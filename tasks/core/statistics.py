@@ -7,6 +7,7 @@ figures.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -171,9 +172,13 @@ def median_interval(times: Times) -> tuple[float, float]:
 
     :param times: in ms, at least one; with fewer than six the interval is all that there is.
     """
-    from scipy import stats  # noqa: PLC0415 - as above
-
     ordered = sorted(times)
-    skipped = int(stats.binom.ppf((1 - CONFIDENCE) / 2, len(ordered), 0.5)) - 1
-    skipped = max(0, min(skipped, (len(ordered) - 1) // 2))
+    # How many of the smallest may be left out, so that the median is below the next one in at most 2.5% of samples.
+    below, skipped = 0.0, -1
+    while skipped + 1 <= (len(ordered) - 1) // 2:
+        below += math.comb(len(ordered), skipped + 1) / 2 ** len(ordered)
+        if below > (1 - CONFIDENCE) / 2:
+            break
+        skipped += 1
+    skipped = max(0, skipped)
     return ordered[skipped], ordered[-1 - skipped]

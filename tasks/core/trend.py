@@ -56,7 +56,8 @@ def summary(trend: Trend) -> str:
     dates = " and ".join(dict.fromkeys(moment[:10] for moment in trend.compared_with))
     if trend.regressions:
         listed = "; ".join(one.sentence for one in trend.regressions)
-        return f"{len(trend.regressions)} regression(s) since {dates}: {listed}."
+        count = len(trend.regressions)
+        return f"{count} {'regression' if count == 1 else 'regressions'} since {dates}: {listed}."
     doubt = (
         f" Slower by the clock alone, with the same work and plan: {'; '.join(trend.suspects)}."
         if trend.suspects

@@ -11,10 +11,12 @@ from tasks.core import errors
 from tasks.core.client_binaries import find_client_binary
 from tasks.core.database import ENCRYPTED_MODES
 from tasks.core.preflight.subject import Subject, counted, listed
+from tasks.core.settings import MigrateParameters
 
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 PROBE_BYTES = 65_536
 PORT_LINE = 3  # of postmaster.pid, from 0
+GIGABYTE = 1e9
 REPORT_BYTES = 16 * 1024 * 1024
 # A directory-format dump is compressed to a third or less of its rows; half is on the safe side.
 COMPRESSED_SHARE = 0.5
@@ -82,7 +84,13 @@ async def check_room(subject: Subject) -> None:
         _note_local(subject, "directory-unusable", str(error), "A backup never overwrites another one.", [backup])
     elif _check_directory(subject, backup, "the backup", "--backup-directory"):
         _check_free(subject, backup, needed, "the backup", "--backup-directory")
-    _check_server_disk(subject, row["migration_bytes"])
+    _check_server_disk(subject, row["migration_bytes"] + copies_bytes(parameters, row["database_bytes"]))
+
+
+def copies_bytes(parameters: MigrateParameters, database: int) -> int:
+    """What copies of the database for the benchmark take at most, all that are there at one time."""
+    for_writes = not parameters.benchmark_writes and database <= parameters.clone_limit_gb * GIGABYTE
+    return database * (parameters.paired + for_writes)
 
 
 def _check_directory(subject: Subject, directory: Path, purpose: str, option: str) -> bool:
