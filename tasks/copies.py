@@ -84,7 +84,7 @@ class Copies:
 
     async def _live(self, step: str, backup: BackupManifest | None) -> Ground:
         while self.spent:  # one copy for writes at a time
-            await self.cloner.drop(self.spent.pop())
+            await self.cloner.drop(self.spent.pop().database)
         if self.parameters.benchmark_writes:
             return Ground(self.database, writes=self.database)
         size = await self.cloner.size()

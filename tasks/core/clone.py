@@ -119,19 +119,20 @@ class Cloner:
         except (ClientFailed, asyncpg.PostgresError, OSError) as error:
             raise errors.CloneFailed(database=self.database.database, reason=str(error).rstrip(".")) from error
 
-    async def drop(self, clone: Clone) -> None:
-        """Drop a copy that is no longer needed."""
-        await self._drop(clone.database)
-        self.names.remove(clone.database)
+    async def drop(self, name: str) -> None:
+        """Drop a copy that is no longer needed; what cannot be dropped now is left to the next run, with a warning."""
+        try:
+            connection = await self.session()
+            statement = "SELECT format('DROP DATABASE IF EXISTS %I WITH (FORCE)', $1::text)"
+            await connection.execute(await connection.fetchval(statement, name))
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, errors.MigrationToolError, OSError) as error:
+            log.warning("the copy %s could not be dropped (%s); the next benchmark drops it", name, error)
+        self.names.remove(name)
 
     async def drop_all(self) -> None:
         """Drop every copy of this session, whatever became of its connection."""
         for name in list(self.names):
-            try:
-                await self._drop(name)
-            except (asyncpg.PostgresError, errors.MigrationToolError, OSError) as error:
-                log.warning("the copy %s could not be dropped (%s); the next benchmark drops it", name, error)
-        self.names.clear()
+            await self.drop(name)
 
     async def drop_leftovers(self) -> list[str]:
         """Drop copies of this database whose run is gone; those of runs at work are left alone.
@@ -195,11 +196,6 @@ class Cloner:
         program = self._program("psql" if dump.is_file() else "pg_restore")
         arguments = restore_arguments(dump, target, JOBS)
         await run_client(program, arguments, target.client_environment(), forgiven=FORGIVEN)
-
-    async def _drop(self, name: str) -> None:
-        connection = await self.session()
-        statement = "SELECT format('DROP DATABASE IF EXISTS %I WITH (FORCE)', $1::text)"
-        await connection.execute(await connection.fetchval(statement, name))
 
 
 @asynccontextmanager
