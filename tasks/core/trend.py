@@ -11,14 +11,16 @@ from tasks.core.comparison import compare, differences, grown_counts, growth
 from tasks.core.errors import NotComparable
 
 POINTS = 12
+TWICE = 2.0
 
 
 def make_trend(past: Sequence[BenchmarkRun], now: BenchmarkRun) -> Trend:
     """Set a run beside those before it.
 
     A regression is a pattern that is slower by the clock, beyond the noise and beyond what more data explain, and that
-    does more work or has another plan than in the baseline or in the last run that can be compared. What is slower by
-    the clock alone is a suspect: a busy machine does that.
+    does more work or has another plan than in the baseline or in the last run that can be compared; or one that reads
+    sequentially, and twice as much at least, what it read by an index: that repeats exactly, where the clock of a busy
+    machine may miss it. What is slower by the clock alone is a suspect: a busy machine does that, too.
 
     Args:
         past: oldest first; the first is the baseline.
@@ -34,7 +36,8 @@ def make_trend(past: Sequence[BenchmarkRun], now: BenchmarkRun) -> Trend:
         except NotComparable:  # no pattern was timed in both
             continue
         compared.append(earlier.measured_at)
-        for one in found.slower:
+        grown = max(1.0, growth(earlier, now))
+        for one in [one for one in found.patterns if one.change == "slower" or _lost_its_index(one, grown)]:
             regressions.setdefault(one.name, _regression(one, earlier, now))
         suspects += [sentence for sentence in _suspects(found, earlier) if sentence not in suspects]
     return Trend(
@@ -89,6 +92,14 @@ def _worth_comparing(past: Sequence[BenchmarkRun], now: BenchmarkRun) -> list[Be
     """The baseline and the last run, as far as they can be compared with this one."""
     good = [run for run in past if not differences(run, now)]
     return good if len(good) < 2 else [good[0], good[-1]]  # noqa: PLR2004 - the first and the last
+
+
+def _lost_its_index(one: ComparedPattern, grown: float) -> bool:
+    return (
+        one.plan_change == "critical"
+        and one.change in {"same", "unsure"}
+        and bool(grown_counts(one.before_work, one.after_work, allowed=TWICE * grown))
+    )
 
 
 def _regression(one: ComparedPattern, earlier: BenchmarkRun, now: BenchmarkRun) -> Regression:

@@ -92,7 +92,7 @@ async def test_a_planted_regression_is_found_with_its_plan_change(legacy_databas
         pair = await in_turn(before, after)
     found = {one.name: one for one in compare(pair.before, pair.after, target=40).patterns}
     lost = found["campaign_status_aggregation"]
-    assert (lost.change, lost.plan_change) == ("slower", "critical")
+    assert (lost.change, lost.plan_change) == ("slower", "critical"), lost
     assert "+ " in lost.plan_diff
     assert "Seq Scan on generated_domains" in lost.plan_diff
     assert lost.before_blocks is not None

@@ -52,6 +52,13 @@ def test_what_is_slower_by_the_clock_alone_is_a_suspect_and_no_regression() -> N
     assert "Slower by the clock alone" in summary(trend)
 
 
+def test_a_lost_index_is_a_regression_even_where_the_clock_of_a_busy_machine_misses_it() -> None:
+    (found,) = make_trend([run(1, 10)], run(4, 10, blocks=900, plan=SEQUENTIAL)).regressions
+    assert (found.name, found.plan_change, found.work) == ("moved", "critical", "blocks 100 before and 900 now")
+    assert make_trend([run(1, 10)], run(4, 10, blocks=150, plan=SEQUENTIAL)).regressions == []
+    assert make_trend([run(1, 10)], run(4, 3, blocks=900, plan=SEQUENTIAL)).regressions == []
+
+
 def test_what_more_data_explain_is_no_regression() -> None:
     assert make_trend([run(1, 10)], run(4, 20, blocks=200, domains=20_000)).regressions == []
     assert make_trend([run(1, 10)], run(4, 50, blocks=900, domains=20_000)).regressions != []
