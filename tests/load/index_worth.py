@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from rich.console import Console
@@ -41,6 +42,7 @@ DOCUMENTED = {
     "idx_domains_campaign_validation_primary",
 }  # fmt: skip
 SCHEMA, SEED = "public", 1
+REPEATS = 4
 # Nothing but the statement itself writes WAL meanwhile.
 SERVER_SETTINGS = {"autovacuum": "off", "checkpoint_timeout": "1h", "max_wal_size": "16GB"}
 SESSION = {"max_parallel_workers_per_gather": "0", "plan_cache_mode": "force_custom_plan", "jit": "off"}
@@ -144,13 +146,12 @@ async def weigh(database: Database, watching: Connection) -> Worth:
             async with undone(connection):
                 await connection.execute(drop)
                 without = await _read(connection, inputs, serves)
-            records = await _write(connection, watching, "phases_based", drop)
             indexes.append(
                 IndexWorth(
                     name=name,
                     bytes=row["bytes"],
                     saved={pattern: (with_all[pattern].blocks, without[pattern].blocks) for pattern in without},
-                    records={kind: after.records[kind] - number for kind, number in records.items()},
+                    records=await _extra(connection, watching, drop),
                 )
             )
     return Worth(before, after, indexes)
@@ -200,37 +201,55 @@ async def _totals(connection: Connection, watching: Connection, architecture: st
     return Totals(row["indexes"], row["bytes"], await _write(connection, watching, architecture))
 
 
-async def _write(
-    connection: Connection, watching: Connection, architecture: str, drop: str | None = None
-) -> dict[str, float]:
+async def _write(connection: Connection, watching: Connection, architecture: str) -> dict[str, float]:
     """WAL records for each row of each kind of write, with what triggers do at once and at the commit."""
-    beside, _ = await _records(connection, watching, drop, None)
     found = {}
     for kind, template in WRITES.items():
         statement = template.format(STATUS_CHANGE[architecture])
-        # The first execution writes the full pages that follow a checkpoint.
-        for _ in range(2):
-            records, rows = await _records(connection, watching, drop, statement)
-        found[kind] = (records - beside) / rows
+        await _records(connection, watching, None, statement)
+        found[kind] = fmean([await _records(connection, watching, None, statement) for _ in range(REPEATS)])
     return found
 
 
-async def _records(
-    connection: Connection, watching: Connection, drop: str | None, statement: str | None
-) -> tuple[int, int]:
-    """WAL records of a transaction that is rolled back, and the rows that its statement wrote."""
-    rows = []
+async def _extra(connection: Connection, watching: Connection, drop: str) -> dict[str, float]:
+    """WAL records for each row that one index is the cause of. With and without it in turns: each execution leaves dead
+    entries behind, which make work for the next ones.
+    """
+    found = {}
+    for kind, template in WRITES.items():
+        statement = template.format(STATUS_CHANGE["phases_based"])
+        differences = []
+        for _ in range(REPEATS + 1):
+            held = await _records(connection, watching, None, statement)
+            differences.append(held - await _records(connection, watching, drop, statement))
+        found[kind] = fmean(differences[1:])
+    return found
+
+
+async def _records(connection: Connection, watching: Connection, drop: str | None, statement: str) -> float:
+    """WAL records per row of one execution that is rolled back."""
     before = await watching.fetchval(WAL_RECORDS)
+    dropped = before
     async with undone(connection):
         if drop is not None:
             await connection.execute(drop)
-        if statement is not None:
-            rows = await connection.fetch(statement)
-            await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    if drop is not None:
+        await _report(connection)
+        dropped = await watching.fetchval(WAL_RECORDS)
+    async with undone(connection):
+        if drop is not None:
+            await connection.execute(drop)
+        rows = await connection.fetch(statement)
+        await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    await _report(connection)
+    records = await watching.fetchval(WAL_RECORDS) - dropped - (dropped - before)
+    return float(records) / len(rows)
+
+
+async def _report(connection: Connection) -> None:
     # A backend reports its counters after a transaction, now and then or when it is told to.
     await connection.execute("SELECT pg_stat_force_next_flush()")
     await connection.execute("SELECT 1")
-    return await watching.fetchval(WAL_RECORDS) - before, len(rows)
 
 
 def tables(worth: Worth, title: str) -> list[Table]:
