@@ -29,9 +29,9 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tasks.core.benchmark import draw_inputs, settle
+from tasks.core.benchmark_models import BenchmarkInputs
 from tasks.core.benchmark_patterns import STATISTICS, bind, define, list_patterns
 from tasks.core.database import Connection, Database, connect
-from tasks.core.models import BenchmarkInputs
 from tasks.core.sample import build_sample_database, create_database
 from tasks.core.server import start_server
 from tests.load.metric_costs import migrate
