@@ -39,7 +39,6 @@ from tasks.core.server import PostgresServer, start_server
 ROOT = Path(__file__).parents[2]
 # What is neither a benchmark nor a report of one.
 STEPS = ("preflight", "backup", "transform", "cut-over", "core-migrations", "validation", "integration-test")
-BENCHMARK_ROUNDS = 5
 JUDGED_DOMAINS, MOST_OVER_FLOORS = 2_000_000, 2.0
 MOST_MEGABYTES, MOST_GROWTH = 300.0, 1.1
 DEFINITIONS = "SELECT index_name, definition FROM phases_index_definitions()"
@@ -82,18 +81,19 @@ class MigrationFailed(Exception):
     """The flow did not succeed; its last words."""
 
 
-async def measure(server: PostgresServer, directory: Path, *, campaigns: int, domains: int, seed: int) -> Run:
+async def measure(server: PostgresServer, directory: Path, domains: int, options: argparse.Namespace) -> Run:
     """Build a sample of so many domains, migrate it by the flow itself, and time the floors around it."""
     name = f"growth_{domains}"
+    reports = (options.reports or directory) / f"{name}-report"
     database = await create_database(server.database(), name)
     try:
-        await build_sample_database(database, campaigns=campaigns, domains=domains, seed=seed)
+        await build_sample_database(database, campaigns=options.campaigns, domains=domains, seed=options.seed)
         async with connect(database, purpose="growth", settings={"max_parallel_workers_per_gather": "0"}) as connection:
             await connection.execute("CHECKPOINT")
             await scan(connection)  # from the disk
             first = await scan(connection)
             floors = {"pg_dump": await dump(database, server.major, directory / name), "aggregate scan": first}
-        report = await asyncio.to_thread(migrate, database, directory / f"{name}-report")
+        report = await asyncio.to_thread(migrate, database, reports, directory / f"{name}-backup", options)
         async with connect(database, purpose="growth") as connection:
             floors["index builds"] = await build_indexes(connection)
             await connection.execute("SET max_parallel_workers_per_gather = 0")
@@ -138,9 +138,10 @@ async def build_indexes(connection: Connection) -> float:
     return taken
 
 
-def migrate(database: Database, directory: Path) -> dict[str, Any]:
+def migrate(database: Database, reports: Path, backup: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Run the flow in a process of its own, and return its report."""
-    arguments = ["--mode", "apply", "--benchmark-rounds", str(BENCHMARK_ROUNDS), "--report-directory", str(directory)]
+    arguments = ["--mode", "apply", "--report-directory", str(reports), "--backup-directory", str(backup)]
+    arguments += ["--benchmark-rounds", str(options.benchmark_rounds), *["--paired"] * options.paired]
     ended = subprocess.run(
         [sys.executable, "-m", "flows.migrate", *arguments],
         cwd=ROOT, env=database.client_environment(), capture_output=True, text=True, check=False,
@@ -148,7 +149,7 @@ def migrate(database: Database, directory: Path) -> dict[str, Any]:
     if ended.returncode != 0:
         message = f"flows.migrate ended with {ended.returncode}:\n{ended.stdout[-2000:]}\n{ended.stderr[-2000:]}"
         raise MigrationFailed(message)
-    report: dict[str, Any] = json.loads((directory / "report.json").read_text())
+    report: dict[str, Any] = json.loads((reports / "report.json").read_text())
     return report
 
 
@@ -212,7 +213,7 @@ async def main(options: argparse.Namespace, console: Console) -> int:
         with await start_server(directory / "server", bin_directory=options.postgres_bin) as server:
             for domains in options.domains:
                 console.print(f"{domains:,} domains ...")
-                run = await measure(server, directory, campaigns=options.campaigns, domains=domains, seed=options.seed)
+                run = await measure(server, directory, domains, options)
                 runs.append(run)
                 show(console, [run], markdown=False)
     show(console, runs, markdown=options.markdown)
@@ -229,5 +230,8 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=7, help="seed of the samples")
     parser.add_argument("--markdown", action="store_true", help="print a table for the README")
     parser.add_argument("--directory", type=Path, help="where server and backups go; 10M domains take 30 GB")
+    parser.add_argument("--benchmark-rounds", type=int, default=5, help="rounds of the flow's own benchmark")
+    parser.add_argument("--paired", action="store_true", help="let the flow measure both states in turn")
+    parser.add_argument("--reports", type=Path, help="keep the flow's reports in this directory")
     parser.add_argument("--postgres-bin", type=Path, help="bin directory of a PostgreSQL, instead of the embedded one")
     sys.exit(asyncio.run(main(parser.parse_args(), Console(width=None if sys.stdout.isatty() else 120))))
