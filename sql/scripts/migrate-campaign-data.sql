@@ -49,14 +49,16 @@ BEGIN
     FROM pg_class AS c
     JOIN (VALUES
         ('idx_campaigns_workflow_primary', 'campaigns USING btree (current_phase, phase_status, user_id, updated_at)'),
-        ('idx_campaigns_phase_transitions', 'campaigns USING btree (current_phase, updated_at DESC)'),
+        ('idx_campaigns_phase_transitions',
+         'campaigns USING btree (current_phase, updated_at DESC) INCLUDE (id, name, phase_status)'),
         ('idx_campaigns_user_dashboard', 'campaigns USING btree (user_id, phase_status, updated_at DESC)'),
         ('idx_domains_campaign_validation_primary',
          'generated_domains USING btree (domain_generation_campaign_id, dns_status, http_status)'),
         ('idx_domains_campaign_leads',
          'generated_domains USING btree (domain_generation_campaign_id, lead_score) WHERE (lead_score > (0)::numeric)'),
         ('idx_domains_lead_ranking',
-         'generated_domains USING btree (lead_score DESC) WHERE (lead_score > (0)::numeric)')
+         'generated_domains USING btree (lead_score DESC, id) INCLUDE (domain_name, domain_generation_campaign_id)'
+         ' WHERE (lead_score > (0)::numeric)')
     ) AS wanted (name, definition) ON wanted.name = c.relname
     WHERE c.relnamespace = quote_ident(current_schema())::regnamespace
       AND (c.relkind NOT IN ('i', 'I')

@@ -374,12 +374,12 @@ WHERE %1$s AND %2$s
 GROUP BY c.id, c.name
 HAVING count(*) > $5::bigint
 ORDER BY domains DESC, c.id$query$, generation, in_progress), $query$
-SELECT c.id, c.name, c.domains, d.pending_dns, d.pending_http
+SELECT c.id, c.name, c.domains,
+       (SELECT count(*) FROM generated_domains AS g
+        WHERE g.domain_generation_campaign_id = c.id AND g.dns_status = 'pending') AS pending_dns,
+       (SELECT count(*) FROM generated_domains AS g
+        WHERE g.domain_generation_campaign_id = c.id AND g.http_status = 'pending') AS pending_http
 FROM campaigns AS c
-CROSS JOIN LATERAL (
-    SELECT count(*) FILTER (WHERE g.dns_status = 'pending') AS pending_dns,
-           count(*) FILTER (WHERE g.http_status = 'pending') AS pending_http
-    FROM generated_domains AS g WHERE g.domain_generation_campaign_id = c.id) AS d
 WHERE c.current_phase = 'generation' AND c.phase_status = 'in_progress' AND c.domains > $5::bigint
 ORDER BY c.domains DESC, c.id$query$, false,
      'running generation campaigns that are large, with all their domains and those that wait for a DNS or HTTP check'),
@@ -436,12 +436,12 @@ WHERE c.updated_at >= $2::timestamptz - interval '7 days'
 GROUP BY c.id, c.name
 HAVING count(*) FILTER (WHERE g.http_status = 'ok') > $6::bigint
 ORDER BY leads DESC, c.id$query$), $query$
-SELECT c.id, c.name, c.leads, d.average_score, d.highest_score
+SELECT c.id, c.name, c.leads,
+       (SELECT round(avg(g.lead_score), 2) FROM generated_domains AS g
+        WHERE g.domain_generation_campaign_id = c.id AND g.lead_score > 0) AS average_score,
+       (SELECT max(g.lead_score) FROM generated_domains AS g
+        WHERE g.domain_generation_campaign_id = c.id AND g.lead_score > 0) AS highest_score
 FROM campaigns AS c
-CROSS JOIN LATERAL (
-    SELECT round(avg(g.lead_score), 2) AS average_score, max(g.lead_score) AS highest_score
-    FROM generated_domains AS g
-    WHERE g.domain_generation_campaign_id = c.id AND g.lead_score > 0) AS d
 WHERE c.updated_at >= $2::timestamptz - interval '7 days' AND c.http_validated_domains > $6::bigint
 ORDER BY c.leads DESC, c.id$query$, false,
      'campaigns of the last 7 days with many domains that passed the HTTP check: leads, average and highest score'),

@@ -188,7 +188,8 @@ async def _planned(connection: Connection) -> list[IndexFacts]:
             f" {DESCENDING if element.ordering == nodes.SORTBY_DESC else ASCENDING}"
             for element in elements
         )
-        columns = tuple(element.name for element in elements)
+        included = [node.index_elem.name for node in statement.index_including_params]
+        columns = (*(element.name for element in elements), *included)
         predicate = definition.partition(" WHERE ")[2] or None
         found.append(IndexFacts(None, name, table, keys, columns, predicate))
     return found

@@ -17,7 +17,9 @@ RunPsql = Callable[..., "subprocess.CompletedProcess[str]"]
 
 ALWAYS = {
     "idx_campaigns_workflow_primary": "campaigns USING btree (current_phase, phase_status, user_id, updated_at)",
-    "idx_campaigns_phase_transitions": "campaigns USING btree (current_phase, updated_at DESC)",
+    "idx_campaigns_phase_transitions": (
+        "campaigns USING btree (current_phase, updated_at DESC) INCLUDE (id, name, phase_status)"
+    ),
     "idx_campaigns_user_dashboard": "campaigns USING btree (user_id, phase_status, updated_at DESC)",
     "idx_domains_campaign_validation_primary": (
         "generated_domains USING btree (domain_generation_campaign_id, dns_status, http_status)"

@@ -174,6 +174,14 @@ async def test_preflight_changes_nothing_even_where_much_is_wrong(sample_factory
             id="no user",
         ),
         pytest.param(
+            "DROP INDEX idx_campaigns_user_type_status, idx_campaigns_name_search;"
+            " UPDATE campaigns SET name = (SELECT string_agg(md5(n::text), '') FROM generate_series(1, 200) AS n)"
+            f" WHERE id = {FIRST}",
+            "name-too-long",
+            ["1 campaign with a name too long for idx_campaigns_phase_transitions (the longest has 6,400 bytes)"],
+            id="name too long for an index",
+        ),
+        pytest.param(
             "ALTER TABLE generated_domains DROP CONSTRAINT generated_domains_campaign_fkey;"
             " INSERT INTO generated_domains (domain_generation_campaign_id, domain_name)"
             " VALUES (gen_random_uuid(), 'lost.example')",

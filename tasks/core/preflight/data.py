@@ -165,6 +165,20 @@ async def count_rows(subject: Subject) -> None:
     subject.campaigns, subject.domains = row["campaigns"], row["domains"]
 
 
+async def check_names(subject: Subject) -> None:
+    """Every name fits into the index of 000036 that holds it."""
+    row = await subject.fetch_one("find_long_names")
+    if row is not None and row["count"]:
+        subject.block(
+            "name-too-long",
+            f"{counted(row['count'], 'campaign')} with a name too long for idx_campaigns_phase_transitions"
+            f" (the longest has {row['longest']:,} bytes)",
+            "Shorten these names to some 2,000 bytes.",
+            row["keys"],
+            row["count"],
+        )
+
+
 async def check_users(subject: Subject) -> None:
     """Every campaign has a user that exists."""
     if subject.users is None:

@@ -132,6 +132,7 @@ async def _look_at_rows(subject: Subject) -> None:
     else:
         await data.take_census(subject)
         await statuses.check_results(subject)
+    await data.check_names(subject)
     await data.check_users(subject)
     await data.check_orphans(subject)
 
