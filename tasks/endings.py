@@ -68,14 +68,17 @@ def rollback_planned(database: Database, planned_: RollbackReport) -> Ending:
     """What the way back would do."""
     return Ending(
         Outcome.PLANNED,
-        f"Nothing was changed. {_rows(planned_)} Take it back with mode=apply and confirm={database.database}"
-        f" (--mode apply --confirm {database.database}).",
+        f"Nothing was changed. {_rows(planned_)}{_order_ahead(planned_)}"
+        f" Take it back with mode=apply and confirm={database.database} (--mode apply --confirm {database.database}).",
     )
 
 
 def rolled_back(database: Database, done: RollbackReport) -> Ending:
     """The way back was gone."""
-    return Ending(Outcome.ROLLED_BACK, f"Database {database.database} is on the legacy model again. {_rows(done)}")
+    order = " The columns of campaigns stand in their former order." if done.column_order else ""
+    return Ending(
+        Outcome.ROLLED_BACK, f"Database {database.database} is on the legacy model again. {_rows(done)}{order}"
+    )
 
 
 def restored(database: Database, report: RestoreReport) -> Ending:
@@ -98,6 +101,12 @@ def forgotten(database: Database, report: ForgetReport) -> Ending:
         f"Dropped {', '.join(report.tables)} ({report.bytes / 1e6:.1f} MB) from database {database.database}."
         " rollback-data.sql has nothing to restore from any more; the pg_dump stays where it is.",
     )
+
+
+def _order_ahead(report: RollbackReport) -> str:
+    if not report.column_order_hindrances:
+        return ""
+    return f" The exact order of columns cannot be restored: {'; '.join(report.column_order_hindrances)}."
 
 
 def _rows(report: RollbackReport) -> str:
