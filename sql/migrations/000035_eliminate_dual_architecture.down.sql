@@ -444,6 +444,76 @@ END
 $block$;
 -- end block: legacy_back
 
+-- Phases columns that were there before get the values that they had, in rows whose phase and status nobody has changed since. These
+-- rows are listed at the very moment when the phases end; a trigger gives each its values when it is next written, those aside which
+-- that statement itself sets. The rest is written batch by batch.
+CREATE OR REPLACE FUNCTION migration_list_phases()
+RETURNS void LANGUAGE plpgsql AS $function$
+DECLARE
+    assignments text;
+BEGIN
+    CREATE TABLE migration_phases_to_restore (campaign_id uuid PRIMARY KEY);
+    COMMENT ON TABLE migration_phases_to_restore IS 'phases migration: campaigns whose former phases are not back yet';
+    INSERT INTO migration_phases_to_restore
+    SELECT c.id FROM campaigns AS c JOIN campaigns_backup_000035 AS b ON b.id = c.id
+    WHERE (c.campaign_type::text, c.status::text) IS NOT DISTINCT FROM (b.campaign_type::text, b.status::text);
+    SELECT string_agg(format('IF NEW.%1$I IS NOT DISTINCT FROM OLD.%1$I%2$s THEN NEW.%1$I := b.%1$I; END IF;', identity,
+                             CASE WHEN identity IN ('current_phase', 'phase_status')
+                                  THEN format(' AND b.%I IS NULL', identity) ELSE '' END), ' ' ORDER BY id)
+    INTO assignments FROM migration_saved_objects WHERE kind = 'phases column';
+    EXECUTE format(
+        'CREATE OR REPLACE FUNCTION migration_give_phases_back() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER'
+        ' SET search_path = %I, pg_temp AS %L', current_schema(), format(
+            $body$
+            DECLARE
+                b campaigns_backup_000035;
+            BEGIN
+                DELETE FROM migration_phases_to_restore WHERE campaign_id = NEW.id;
+                IF FOUND THEN
+                    SELECT * INTO STRICT b FROM campaigns_backup_000035 AS k WHERE k.id = NEW.id;
+                    %s
+                END IF;
+                RETURN NEW;
+            END
+            $body$, assignments));
+    REVOKE ALL ON FUNCTION migration_give_phases_back() FROM PUBLIC;
+    CREATE TRIGGER zzy_migration_give_phases_back BEFORE UPDATE ON campaigns
+        FOR EACH ROW EXECUTE FUNCTION migration_give_phases_back();
+    PERFORM migration_create_keep_row();
+END
+$function$;
+
+-- One batch, or with NULL all of them. Rows that somebody holds are passed over and taken in a later call.
+CREATE OR REPLACE FUNCTION migration_restore_phases(batch_size integer)
+RETURNS bigint LANGUAGE plpgsql AS $function$
+DECLARE
+    batch uuid[];
+BEGIN
+    DELETE FROM migration_phases_to_restore AS r WHERE NOT EXISTS (SELECT FROM campaigns AS c WHERE c.id = r.campaign_id);
+    SELECT array_agg(locked.id) INTO batch
+    FROM (
+        SELECT c.id FROM campaigns AS c JOIN migration_phases_to_restore AS r ON r.campaign_id = c.id
+        ORDER BY c.id LIMIT batch_size FOR NO KEY UPDATE OF c SKIP LOCKED
+    ) AS locked;
+    PERFORM set_config('campaign_metrics.folding', 'on', true);
+    EXECUTE format('UPDATE campaigns SET %1$I = %1$I WHERE id = ANY ($1)',
+                   (SELECT min(identity) FROM migration_saved_objects WHERE kind = 'phases column')) USING batch;
+    PERFORM set_config('campaign_metrics.folding', 'off', true);
+    RETURN coalesce(cardinality(batch), 0);
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION migration_end_phases()
+RETURNS void LANGUAGE plpgsql AS $function$
+BEGIN
+    SET CONSTRAINTS ALL IMMEDIATE;
+    DROP TRIGGER IF EXISTS zzy_migration_give_phases_back ON campaigns;
+    DROP TRIGGER IF EXISTS zzz_campaigns_keep_row ON campaigns;
+    DROP TABLE migration_phases_to_restore;
+END
+$function$;
+REVOKE ALL ON FUNCTION migration_list_phases(), migration_restore_phases(integer), migration_end_phases() FROM PUBLIC;
+
 DO $block$
 DECLARE
     campaigns_oid oid := to_regclass(format('%I.campaigns', current_schema()));
@@ -451,12 +521,12 @@ DECLARE
     present record;
     unit record;
     alterations text;
-    assignments text;
     touched bigint;
     filled bigint := 0;
     recorded boolean;
     comes_back boolean;
     prepared boolean;
+    later boolean := coalesce(current_setting('migration.restore_later', true), '') = 'on';
     examples text;
 BEGIN
     IF campaigns_oid IS NULL THEN
@@ -476,6 +546,10 @@ BEGIN
         RAISE NOTICE '000035 down: the legacy model is in place, nothing to bring back';
     ELSIF obj_description(to_regclass(format('%I.migration_saved_objects', current_schema())), 'pg_class') LIKE '%: taken back' THEN
         RAISE NOTICE '000035 down: the legacy model is in place, what is left of ours goes';
+        IF NOT later AND to_regclass(format('%I.migration_phases_to_restore', current_schema())) IS NOT NULL THEN
+            PERFORM migration_restore_phases(NULL);
+            PERFORM migration_end_phases();
+        END IF;
     ELSE
         IF current_setting('lock_timeout') = '0' THEN
             PERFORM set_config('lock_timeout', '900ms', true);
@@ -621,34 +695,16 @@ BEGIN
             EXECUTE saved.statement;
         END LOOP;
 
-        -- Those that were there get the values that they had, in rows whose phase and status nobody changed since.
-        SELECT string_agg(
-            CASE s.identity
-                WHEN 'current_phase' THEN 'current_phase = CASE WHEN b.current_phase IS NULL AND NOT t.touched'
-                                          ' THEN NULL ELSE c.current_phase END'
-                WHEN 'phase_status' THEN 'phase_status = CASE WHEN b.phase_status IS NULL AND NOT t.touched'
-                                         ' THEN NULL ELSE c.phase_status END'
-                ELSE format('%1$I = CASE WHEN t.touched THEN c.%1$I ELSE b.%1$I END', s.identity)
-            END, ', ' ORDER BY s.id)
-        INTO assignments FROM migration_saved_objects AS s WHERE s.kind = 'phases column';
-        IF assignments IS NOT NULL THEN
-            PERFORM migration_create_keep_row();
-            PERFORM set_config('campaign_metrics.folding', 'on', true);
-            EXECUTE format(
-                $update$
-                UPDATE campaigns AS c SET %s
-                FROM campaigns_backup_000035 AS b
-                CROSS JOIN LATERAL (
-                    SELECT (n.campaign_type::text, n.status::text) IS DISTINCT FROM (b.campaign_type::text, b.status::text)
-                        AS touched
-                    FROM campaigns AS n WHERE n.id = b.id
-                ) AS t
-                WHERE c.id = b.id
-                $update$, assignments);
-            PERFORM set_config('campaign_metrics.folding', 'off', true);
-            SET CONSTRAINTS ALL IMMEDIATE;
+        -- Those that were there get the values that they had. The pipeline does that later, without the lock.
+        IF EXISTS (SELECT FROM migration_saved_objects WHERE kind = 'phases column') THEN
+            PERFORM migration_list_phases();
+            IF NOT later THEN
+                PERFORM migration_restore_phases(NULL);
+                PERFORM migration_end_phases();
+            END IF;
+        ELSE
+            DROP TRIGGER IF EXISTS zzz_campaigns_keep_row ON campaigns;
         END IF;
-        DROP TRIGGER IF EXISTS zzz_campaigns_keep_row ON campaigns;
 
         -- Nothing bears our names any more: what was renamed out of their way gets its own back, unless it was dropped since.
         FOR saved IN
@@ -683,7 +739,7 @@ BEGIN
     FOR unit IN
         SELECT format('DROP TABLE %s', c.oid::regclass) AS statement FROM pg_class AS c
         WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relkind = 'r'
-          AND c.relname IN ('campaign_metric_changes', 'campaign_metrics_baseline', 'migration_domain_status_changes',
+          AND c.relname IN ('campaign_metric_changes', 'campaign_metrics_baseline', 'migration_domain_status_changes', 'migration_phases_to_restore',
                             'migration_domain_status_plan', 'migration_custom_mappings', 'migration_legacy_values')
           AND obj_description(c.oid, 'pg_class') LIKE 'phases migration: %'
         UNION ALL
@@ -693,7 +749,8 @@ BEGIN
                OR proname IN (
                           'migration_prepare_return', 'migration_return_columns', 'migration_return_values', 'migration_unreturned',
                           'migration_return_batch', 'migration_list_unreturned', 'migration_return_checks',
-                          'migration_validate_returned', 'migration_return_settings', 'migration_is_returned',
+                          'migration_validate_returned', 'migration_return_settings', 'migration_is_returned', 'migration_list_phases',
+                          'migration_give_phases_back', 'migration_restore_phases', 'migration_end_phases',
                           'migration_backup_campaigns', 'migration_find_inverse_mappings', 'migration_allows',
                           'migration_judge_phases_columns', 'migration_expand_columns', 'migration_sync_models', 'migration_create_keep_row',
                           'migration_write_keep_row', 'migration_lock_campaigns', 'migration_prepare_sync', 'migration_hand_over',

@@ -122,7 +122,9 @@ async def _take_back(
     counted = await _count(connection, before)
     async with golang_migrate.locked(connection, wait_seconds=limits.lock_wait_limit_seconds):
         current = await _check_version(connection, parameters)
+        await connection.execute("SELECT set_config('migration.restore_later', 'on', false)")
         await _run_files(connection, parameters, current, run_id, holds, progress)
+    await way_back.tidy_up(connection, limits, run_id, progress, holds)
     await locks.set_limits(connection, limits, locks=False)
     return counted.model_copy(update={"statuses_restored": statuses.restored, "statuses_kept": statuses.kept})
 

@@ -58,6 +58,41 @@ async def bring_back(
         await _under_lock(connection, "migration_return_settings()", limits, run_id, holds)
 
 
+async def tidy_up(
+    connection: Connection, limits: LockLimits, run_id: str, progress: Progress, holds: list[LockHold]
+) -> None:
+    """After 000035 down: phases columns that were there before get their values, in batches; then everything of ours goes.
+
+    Raises:
+        LockNotGranted: where the last rows, or a lock, cannot be had within the limits; what is done stays done.
+    """
+    if await connection.fetchval(sql_files.query("has_phases_to_restore")):
+        await _restore_phases(connection, limits, run_id, progress)
+        await _under_lock(connection, "migration_end_phases()", limits, run_id, holds)
+    await locks.set_limits(connection, limits, locks=False)
+    await connection.execute(sql_files.blocks(sql_files.migration(35, "down"))["tidy"])
+
+
+async def _restore_phases(connection: Connection, limits: LockLimits, run_id: str, progress: Progress) -> None:
+    async def take(_after: UUID | None, size: int) -> tuple[UUID | None, int]:
+        async with connection.transaction():
+            await connection.execute("SET LOCAL synchronous_commit = off")
+            done: int = await connection.fetchval("SELECT migration_restore_phases($1)", size)
+            if done:
+                await run.note(connection, run_id, STEP, "former phases", done)
+        return None, done
+
+    async def left() -> list[str]:
+        rows = await connection.fetch("SELECT campaign_id::text FROM migration_phases_to_restore LIMIT 20")
+        return [row[0] for row in rows]
+
+    total = await connection.fetchval("SELECT count(*) FROM migration_phases_to_restore")
+    await batches.work_off(
+        connection, limits, Pacer(connection, Pace(), progress), BATCH_MS, take, left,
+        lambda done: progress("former phases", done, total),
+    )  # fmt: skip
+
+
 async def _under_lock(
     connection: Connection, call: str, limits: LockLimits, run_id: str, holds: list[LockHold]
 ) -> None:
