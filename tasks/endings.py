@@ -12,7 +12,7 @@ from tasks.core.forget import ForgetReport
 from tasks.core.maintenance import MaintenanceReport
 from tasks.core.models import CheckResult, Outcome, Plan, PreflightReport, State
 from tasks.core.restore import RestoreReport
-from tasks.core.rollback import RollbackReport
+from tasks.core.rollback import RestoredData, RollbackReport
 from tasks.core.trend import summary
 from tasks.ending import Ending
 from tasks.gates import PHRASES, tally
@@ -103,6 +103,14 @@ def forgotten(database: Database, report: ForgetReport) -> Ending:
     )
 
 
+def _data(data: RestoredData) -> str:
+    saved = f" Campaigns as they were until then are in {data.saved_as}." if data.saved_as else ""
+    return (
+        f"From the backup: {data.changed:,} campaigns changed since get their values of then, {data.deleted:,} deleted since"
+        f" come back without domains, {data.created:,} were created since.{saved}"
+    )
+
+
 def _order_ahead(report: RollbackReport) -> str:
     if not report.column_order_hindrances:
         return ""
@@ -110,6 +118,8 @@ def _order_ahead(report: RollbackReport) -> str:
 
 
 def _rows(report: RollbackReport) -> str:
+    if report.restored_data is not None:
+        return _data(report.restored_data)
     since = f"{report.changed:,} changed since and {report.created:,} created since follow the inverse mapping"
     return f"{report.unchanged:,} campaigns keep every legacy value as it was; {since}."
 

@@ -15,7 +15,7 @@ BEGIN
     -- In the order in which writers lock them.
     IF to_regclass(format('%I.generated_domains', home)) IS NOT NULL AND to_regclass(format('%I.campaigns', home)) IS NOT NULL THEN
         EXECUTE format('LOCK TABLE %1$I.generated_domains IN ACCESS EXCLUSIVE MODE', home);
-        PERFORM set_config('migration.locked_at', clock_timestamp()::text, true);
+        PERFORM set_config('migration.locked_at', clock_timestamp()::text, false);
         EXECUTE format('LOCK TABLE %1$I.campaigns IN ACCESS EXCLUSIVE MODE', home);
     END IF;
 

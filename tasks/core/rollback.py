@@ -28,6 +28,20 @@ from tasks.core.translation import translated
 PHASES_ONLY = {State.CONTRACTED, State.MIGRATED, State.RETURNING}
 
 
+class RestoredData(Model):
+    """What rollback-data.sql drops, or dropped: later changes to campaigns, up to 20 keys of each kind."""
+
+    changed: int  # get their backed-up values again
+    deleted: int  # come back, without their domains
+    created: int  # stay, or go where that is said
+    changed_keys: list[str]
+    deleted_keys: list[str]
+    created_keys: list[str]
+    saved_as: str | None = (
+        None  # the table that holds campaigns as they were until then; None where nothing was dropped
+    )
+
+
 class RollbackReport(Model):
     """What a rollback does, or did, to the rows of campaigns and to the statuses of domains."""
 
@@ -40,7 +54,7 @@ class RollbackReport(Model):
     created_keys: list[str] = Field(default_factory=list)  # up to 20
     statuses_restored: int = 0  # domain statuses that had been taken from results, given back
     statuses_kept: int = 0  # changed since by others: they stay
-    data_restored: bool = False
+    restored_data: RestoredData | None = None  # where the backed-up data was asked for
     column_order: list[str] = Field(default_factory=list)  # of campaigns, where the exact order was asked for
     column_order_hindrances: list[str] = Field(default_factory=list)  # what forbids it, where that can be known ahead
     locks: list[LockHold] = Field(default_factory=list)
@@ -55,10 +69,12 @@ async def plan_rollback(database: Database, parameters: RollbackParameters) -> R
     async with connect(database, schema=parameters.schema_name, purpose="rollback plan") as connection:
         before = await _state_to_leave(connection, database, parameters)
         counted = await _count(connection, before)
-        if not parameters.exact_column_order:
-            return counted
-        hindrances = await column_order.find_hindrances(connection)
-        return counted.model_copy(update={"column_order_hindrances": hindrances})
+        more: dict[str, object] = {}
+        if parameters.restore_data:
+            more["restored_data"] = await restore_data(connection, parameters, dry_run=True)
+        if parameters.exact_column_order:
+            more["column_order_hindrances"] = await column_order.find_hindrances(connection)
+        return counted.model_copy(update=more)
 
 
 async def roll_back(
@@ -90,7 +106,6 @@ async def roll_back(
     return counted.model_copy(
         update={
             "state_after": after,
-            "data_restored": parameters.restore_data,
             "column_order": order,
             "locks": holds,
         }
@@ -111,9 +126,10 @@ async def _take_back(
     async with golang_migrate.locked(connection, wait_seconds=limits.lock_wait_limit_seconds):
         await _check_version(connection, parameters)
     statuses = await domain_status.restore(connection, limits, run_id, progress, holds)
+    restored = None
     if parameters.restore_data:
         progress("restoring campaigns", 0, None)
-        await restore_data(connection, parameters)
+        restored = await restore_data(connection, parameters)
     if before in PHASES_ONLY and not await connection.fetchval(sql_files.query("is_taken_back")):
         await way_back.bring_back(database, connection, limits, run_id, progress, holds)
     holds += await restore_duplicates(database, parameters.schema_name, limits, run_id, progress)
@@ -126,18 +142,30 @@ async def _take_back(
         await _run_files(connection, parameters, current, run_id, holds, progress)
     await way_back.tidy_up(connection, limits, run_id, progress, holds)
     await locks.set_limits(connection, limits, locks=False)
-    return counted.model_copy(update={"statuses_restored": statuses.restored, "statuses_kept": statuses.kept})
+    return counted.model_copy(
+        update={
+            "statuses_restored": statuses.restored,
+            "statuses_kept": statuses.kept,
+            "restored_data": restored,
+        }
+    )
 
 
-async def restore_data(connection: Connection, parameters: RollbackParameters) -> None:
-    """Run rollback-data.sql; its notices say how many later changes it saved aside and dropped."""
+async def restore_data(
+    connection: Connection, parameters: RollbackParameters, *, dry_run: bool = False
+) -> RestoredData:
+    """Run rollback-data.sql: later changes are counted, saved aside and dropped; or, as a dry run, only counted."""
     await locks.set_limits(connection, parameters.locks)
-    async with connection.transaction():
-        await connection.execute(
-            "SELECT set_config('migration.drop_new_campaigns', $1, true)",
-            "on" if parameters.drop_new_campaigns else "off",
-        )
-        await connection.execute(sql_files.script("rollback-data"))
+    async with connection.transaction(readonly=dry_run):
+        for name, is_on in (("drop_new_campaigns", parameters.drop_new_campaigns), ("dry_run", dry_run)):
+            await connection.execute(
+                "SELECT set_config('migration.' || $1::text, $2, true)", name, "on" if is_on else "off"
+            )
+        text = sql_files.script("rollback-data")
+        # What is made is handed over to the owner of campaigns; a dry run makes nothing.
+        await connection.execute(text.replace(sql_files.blocks(text)["hand_over"], "") if dry_run else text)
+        counts = await connection.fetchval("SELECT current_setting('migration.rollback_counts')")
+    return RestoredData.model_validate_json(counts)
 
 
 async def _state_to_leave(connection: Connection, database: Database, parameters: RollbackParameters) -> State:

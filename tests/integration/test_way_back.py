@@ -195,6 +195,27 @@ async def test_rows_that_others_hold_are_left_to_a_later_round_and_named_when_th
             assert [row["id"] for row in unfilled] == [held]
 
 
+@pytest.mark.parametrize("who", ["pipeline", "psql"])
+async def test_phases_that_were_there_before_come_back_after_the_legacy_model_without_its_lock(
+    sample_factory: SampleFactory, run_psql: Callable[..., Any], who: str
+) -> None:
+    database = await sample_factory(phases_columns="partial")
+    chain = Chain(database)
+    rows, schema = await chain.checksums(), chain.dump()
+    assert await chain.values("SELECT count(*) FROM campaigns WHERE current_phase IS NULL") != [0]
+    await chain.up()
+    if who == "psql":
+        for version in (36, 35):
+            run_psql(database, file=next(sql_files.MIGRATIONS.glob(f"0000{version}_*.down.sql")))
+    else:
+        report = await go_back(database)
+        assert [hold.statement for hold in report.locks][-2:] == ["000035 down", "migration_end_phases()"]
+        written = "SELECT sum(campaigns)::int FROM migration_ledger WHERE detail = 'former phases'"
+        assert await chain.values(written) == [report.unchanged]
+    assert differences(await chain.checksums(), rows) == {}
+    assert difference(chain.dump(), schema) == []
+
+
 async def test_up_and_down_again_and_again_leaves_no_residue(legacy_database: Database) -> None:
     chain = Chain(legacy_database)
     schema = chain.dump()
