@@ -12,7 +12,7 @@ from tasks.core.forget import ForgetReport
 from tasks.core.maintenance import MaintenanceReport
 from tasks.core.models import CheckResult, Outcome, Plan, PreflightReport, State
 from tasks.core.restore import RestoreReport
-from tasks.core.rollback import RollbackReport
+from tasks.core.rollback import RestoredData, RollbackReport
 from tasks.core.trend import summary
 from tasks.ending import Ending
 from tasks.gates import PHRASES, tally
@@ -68,14 +68,17 @@ def rollback_planned(database: Database, planned_: RollbackReport) -> Ending:
     """What the way back would do."""
     return Ending(
         Outcome.PLANNED,
-        f"Nothing was changed. {_rows(planned_)} Take it back with mode=apply and confirm={database.database}"
-        f" (--mode apply --confirm {database.database}).",
+        f"Nothing was changed. {_rows(planned_)}{_order_ahead(planned_)}"
+        f" Take it back with mode=apply and confirm={database.database} (--mode apply --confirm {database.database}).",
     )
 
 
 def rolled_back(database: Database, done: RollbackReport) -> Ending:
     """The way back was gone."""
-    return Ending(Outcome.ROLLED_BACK, f"Database {database.database} is on the legacy model again. {_rows(done)}")
+    order = " The columns of campaigns stand in their former order." if done.column_order else ""
+    return Ending(
+        Outcome.ROLLED_BACK, f"Database {database.database} is on the legacy model again. {_rows(done)}{order}"
+    )
 
 
 def restored(database: Database, report: RestoreReport) -> Ending:
@@ -100,7 +103,23 @@ def forgotten(database: Database, report: ForgetReport) -> Ending:
     )
 
 
+def _data(data: RestoredData) -> str:
+    saved = f" Campaigns as they were until then are in {data.saved_as}." if data.saved_as else ""
+    return (
+        f"From the backup: {data.changed:,} campaigns changed since get their values of then, {data.deleted:,} deleted since"
+        f" come back without domains, {data.created:,} were created since.{saved}"
+    )
+
+
+def _order_ahead(report: RollbackReport) -> str:
+    if not report.column_order_hindrances:
+        return ""
+    return f" The exact order of columns cannot be restored: {'; '.join(report.column_order_hindrances)}."
+
+
 def _rows(report: RollbackReport) -> str:
+    if report.restored_data is not None:
+        return _data(report.restored_data)
     since = f"{report.changed:,} changed since and {report.created:,} created since follow the inverse mapping"
     return f"{report.unchanged:,} campaigns keep every legacy value as it was; {since}."
 

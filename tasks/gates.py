@@ -22,11 +22,13 @@ PHRASES = {
     State.DUAL: "in its resting state: both models live and are kept in step, applications work as before",
     State.CONTRACTED: "between the two core migrations: the legacy columns are gone, 000036 is not complete",
     State.MIGRATED: "migrated: phases only, indexes of 000036 in place",
+    State.RETURNING: "on the way back: the legacy model works, alone or beside the phases; flows.rollback ends it",
 }
 NAMES_SHOWN = 5
 log = logging.getLogger("tasks.run")
 # What has been refused or has failed while the database was being changed, as opposed to a server that went away.
 FAILED_GATES = (
+    errors.BackupFailed,
     errors.GateFailed,
     errors.StepFailed,
     errors.LockNotGranted,

@@ -24,6 +24,11 @@ BEGIN
     IF legacy_numbers IS NULL THEN
         RETURN;  -- already phases only: what follows finds nothing to do
     END IF;
+    IF EXISTS (SELECT FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
+               WHERE t.tgrelid = campaigns_oid AND p.proname = 'migration_return_values') THEN
+        RAISE EXCEPTION 'a way back has begun and not ended' USING ERRCODE = 'object_not_in_prerequisite_state',
+            HINT = 'End it first: flows.rollback, or 000036 and 000035 down.';
+    END IF;
     SELECT string_agg(wanted.name, ', ') INTO found
     FROM (VALUES ('campaign_type'), ('status')) AS wanted (name)
     WHERE NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = campaigns_oid AND attname = wanted.name AND NOT attisdropped);
@@ -1407,7 +1412,7 @@ BEGIN
     INSERT INTO migration_saved_objects (position, kind, identity, definition, comment, create_statement)
     SELECT 210, 'column not null', a.attname, n.conname, obj_description(n.oid, 'pg_constraint'),
            CASE WHEN n.conname IS NULL THEN format('ALTER TABLE campaigns ALTER COLUMN %I SET NOT NULL', a.attname)
-                ELSE format('ALTER TABLE campaigns ADD CONSTRAINT %I NOT NULL %I', n.conname, a.attname) END
+                ELSE format('ALTER TABLE campaigns ADD CONSTRAINT %I %s', n.conname, pg_get_constraintdef(n.oid)) END
     FROM pg_attribute AS a
     LEFT JOIN pg_constraint AS n ON n.conrelid = a.attrelid AND n.contype = 'n' AND n.conkey = ARRAY[a.attnum]
     WHERE a.attrelid = campaigns_oid AND a.attnum = ANY (legacy_numbers) AND a.attnotnull ORDER BY a.attnum;
@@ -1469,6 +1474,13 @@ BEGIN
     FROM migration_saved_objects AS s
     JOIN pg_index AS x ON x.indexrelid = to_regclass(format('%I.%I', current_schema(), s.identity))
     WHERE s.kind = 'index' AND x.indisclustered;
+    -- Without its index no row could be updated where the table is published; the primary key stands in meanwhile.
+    INSERT INTO migration_saved_objects (position, kind, identity, drop_statement, create_statement)
+    SELECT 335, 'index replica identity', s.identity, 'ALTER TABLE campaigns REPLICA IDENTITY DEFAULT',
+           format('ALTER TABLE campaigns REPLICA IDENTITY USING INDEX %I', s.identity)
+    FROM migration_saved_objects AS s
+    JOIN pg_index AS x ON x.indexrelid = to_regclass(format('%I.%I', current_schema(), s.identity))
+    WHERE s.kind = 'index' AND x.indisreplident;
 
     INSERT INTO migration_saved_objects (position, kind, identity, create_statement)
     SELECT 400, 'comment', s.kind || ' ' || s.identity,

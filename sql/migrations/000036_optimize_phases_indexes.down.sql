@@ -12,6 +12,13 @@ BEGIN
         PERFORM set_config('lock_timeout', '5s', true);
     END IF;
 
+    -- In the order in which writers lock them.
+    IF to_regclass(format('%I.generated_domains', home)) IS NOT NULL AND to_regclass(format('%I.campaigns', home)) IS NOT NULL THEN
+        EXECUTE format('LOCK TABLE %1$I.generated_domains IN ACCESS EXCLUSIVE MODE', home);
+        PERFORM set_config('migration.locked_at', clock_timestamp()::text, false);
+        EXECUTE format('LOCK TABLE %1$I.campaigns IN ACCESS EXCLUSIVE MODE', home);
+    END IF;
+
     FOR doomed IN
         SELECT relation.relname
         FROM pg_catalog.pg_index AS index

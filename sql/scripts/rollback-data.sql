@@ -1,7 +1,8 @@
 -- Emergency data restoration: gives campaigns back the values of campaigns_pre_migration_backup, before or after the down
 -- migrations. LATER CHANGES TO CAMPAIGNS ARE DROPPED, after all campaigns as they are now were saved to
 -- campaigns_pre_rollback_backup. generated_domains is never touched. Campaigns created since stay, unless
--- SET migration.drop_new_campaigns = 'on' was said before; deleted ones come back, without their domains.
+-- SET migration.drop_new_campaigns = 'on' was said before; deleted ones come back, without their domains. After
+-- SET migration.dry_run = 'on' it only counts. The counts also stand in the setting migration.rollback_counts afterwards.
 -- Whole or nothing; running it again finds nothing to restore.
 
 DO $block$
@@ -10,6 +11,7 @@ DECLARE
     backup_oid oid := to_regclass(format('%I.campaigns_pre_migration_backup', current_schema()));
     saved_as text := 'campaigns_pre_rollback_backup';
     drop_new boolean := coalesce(nullif(current_setting('migration.drop_new_campaigns', true), ''), 'off')::boolean;
+    dry_run boolean := coalesce(nullif(current_setting('migration.dry_run', true), ''), 'off')::boolean;
     legacy boolean;
     phases boolean;
     kept boolean := to_regclass(format('%I.migration_legacy_values', current_schema())) IS NOT NULL;
@@ -28,7 +30,9 @@ BEGIN
     IF current_setting('lock_timeout') = '0' THEN
         PERFORM set_config('lock_timeout', '900ms', true);
     END IF;
-    LOCK TABLE campaigns IN SHARE ROW EXCLUSIVE MODE;
+    IF NOT dry_run THEN
+        LOCK TABLE campaigns IN SHARE ROW EXCLUSIVE MODE;
+    END IF;
     legacy := EXISTS (SELECT FROM pg_attribute
                       WHERE attrelid = campaigns_oid AND attname = 'campaign_type' AND NOT attisdropped);
     phases := EXISTS (SELECT FROM pg_attribute
@@ -70,6 +74,14 @@ BEGIN
     RAISE NOTICE 'rollback-data: % campaign(s) changed since the backup, % deleted, % created (%)',
         coalesce(cardinality(changed), 0), coalesce(cardinality(deleted), 0), coalesce(cardinality(created), 0),
         CASE WHEN drop_new THEN 'to be removed' ELSE 'they stay' END;
+    PERFORM set_config('migration.rollback_counts', jsonb_build_object(
+        'changed', coalesce(cardinality(changed), 0), 'changed_keys', coalesce(to_jsonb(changed[1:20]), '[]'),
+        'deleted', coalesce(cardinality(deleted), 0), 'deleted_keys', coalesce(to_jsonb(deleted[1:20]), '[]'),
+        'created', coalesce(cardinality(created), 0), 'created_keys', coalesce(to_jsonb(created[1:20]), '[]')
+    )::text, false);
+    IF dry_run THEN
+        RETURN;
+    END IF;
     IF changed IS NULL AND deleted IS NULL AND (created IS NULL OR NOT drop_new) THEN
         RETURN;
     END IF;
@@ -82,6 +94,8 @@ BEGIN
     EXECUTE format('ALTER TABLE %I ADD PRIMARY KEY (id)', saved_as);
     EXECUTE format('COMMENT ON TABLE %I IS %L', saved_as, 'phases migration: campaigns before rollback-data.sql, ' || now());
     RAISE NOTICE 'rollback-data: campaigns as they were until now are in %', saved_as;
+    PERFORM set_config('migration.rollback_counts', (current_setting('migration.rollback_counts')::jsonb
+        || jsonb_build_object('saved_as', saved_as))::text, false);
 
     IF deleted IS NOT NULL THEN
         -- An identity that is always generated is the row's own, too. The phases follow with the values, further down.

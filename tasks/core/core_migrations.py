@@ -145,7 +145,8 @@ async def run_migration(
 ) -> None:
     """Run one migration file in one transaction, with golang-migrate's version and the line in the ledger.
 
-    A file that is whole or nothing leaves no dirty version behind: whoever looks finds the one before or the one after.
+    A file that is whole or nothing leaves no dirty version behind: whoever looks finds the one before or the one after. What the
+    file has to tidy up is left to the caller, for a transaction of its own: nobody need wait for it.
 
     Args:
         version_after: what golang-migrate's table says afterwards; None leaves it as it is.
@@ -156,7 +157,8 @@ async def run_migration(
         if version_after is not None:
             await golang_migrate.write_version(inside, version_after)
         await run.note(inside, run_id, "core-migrations", f"{version:06d} {direction}")
-        await inside.execute(sql_files.migration(version, direction))
+        await inside.execute(text.replace(sql_files.blocks(text).get("tidy", ""), ""))
 
+    text = sql_files.migration(version, direction)
     tables = LOCKED_BY_FILE.get((version, direction), {})
     await locks.under_lock(connection, f"{version:06d} {direction}", {}, work, limits, holds, tables)

@@ -125,7 +125,7 @@ async def _build_one(
         if index["present"]:
             log.info("dropping the invalid index %s, left by an interrupted build", name)
         with translated(f"building index {name}", "Run again: the invalid leftover is dropped and built anew."):
-            await _build_in_spite_of_deadlocks(
+            await build_in_spite_of_deadlocks(
                 connection, name, online_statement(index["definition"]), leftover=index["present"]
             )
     await connection.execute(
@@ -138,7 +138,7 @@ async def _build_one(
     await run.note(connection, run_id, "core-migrations", f"built index {name}")
 
 
-async def _build_in_spite_of_deadlocks(connection: Connection, name: str, statement: str, *, leftover: bool) -> None:
+async def build_in_spite_of_deadlocks(connection: Connection, name: str, statement: str, *, leftover: bool) -> None:
     """Build, and build again where a TRUNCATE or a DDL of somebody's came in between: it waits for our lock, and the build
     for its transaction, so the server ends one of the two. Nobody else is in a position to.
     """

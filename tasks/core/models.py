@@ -35,6 +35,9 @@ class State(StrEnum):
     DUAL = "dual"  # both models live and kept in step (expanded, perhaps filled)
     CONTRACTED = "contracted"  # legacy columns gone, 000036 not complete
     MIGRATED = "migrated"  # 000035 and 000036 are there
+    RETURNING = (
+        "returning"  # a way back has begun and not come to its end: both models live, or only our tables are left
+    )
 
 
 Severity = Literal["blocker", "warning"]

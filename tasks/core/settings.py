@@ -231,6 +231,11 @@ class RollbackParameters(Parameters):
     drop_new_campaigns: bool = Field(
         default=False, title="Drop new campaigns", description="With restore data: remove campaigns created since, too."
     )
+    exact_column_order: bool = Field(
+        default=False,
+        title="Exact column order",
+        description="At the end, offline: build campaigns again, so that the legacy columns stand where they stood before.",
+    )
     from_backup: Path | None = Field(
         default=None,
         title="From backup",

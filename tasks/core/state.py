@@ -13,6 +13,8 @@ async def read_state(connection: Connection) -> State:
     assert row is not None
     if not row["tables_there"] or not (row["legacy_there"] or row["phases_there"]):
         return State.NO_CAMPAIGNS
+    if row["returning"]:
+        return State.RETURNING
     if row["legacy_there"]:
         return State.DUAL if row["synced"] else State.LEGACY
     return State.MIGRATED if row["optimized"] else State.CONTRACTED

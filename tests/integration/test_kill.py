@@ -23,6 +23,7 @@ from tests.kill.ground import (
     BACK,
     GIVEN_UP_AT,
     OUR_SESSIONS,
+    RICH_BACK,
     RICH_UP,
     UP,
     Blow,
@@ -117,8 +118,9 @@ async def test_killed_once_in_every_step_it_ends_as_if_undisturbed(rich_ground: 
         assert ended["exit"] == -signal.SIGKILL, f"{label} was not reached: {ended}"
     await migrate(database)
     await assert_as_undisturbed(database, ground)
-    for label in BACK:
-        await strike(driven, database, "rollback", label, sigkill)
+    for label in RICH_BACK:
+        ended = await strike(driven, database, "rollback", label, sigkill)
+        assert ended["exit"] == -signal.SIGKILL, f"{label} was not reached: {ended}"
     with pytest.raises(errors.NothingToRollBack):
         await go_back(database)
     assert_same(ground.legacy, await picture_of_application(database))

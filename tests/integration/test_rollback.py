@@ -110,7 +110,16 @@ async def test_the_backed_up_data_comes_back_and_later_changes_are_saved_aside(l
         new = await connection.fetchval(
             "INSERT INTO campaigns (name, user_id) SELECT 'new', user_id FROM campaigns LIMIT 1 RETURNING id"
         )
-        await go_back(legacy_database, restore_data=True)
+        plan = await rollback.plan_rollback(legacy_database, RollbackParameters(restore_data=True))
+        assert plan.restored_data is not None
+        assert (plan.restored_data.changed_keys, plan.restored_data.deleted_keys, plan.restored_data.created_keys) == (
+            [str(changed)], [str(gone)], [str(new)],
+        )  # fmt: skip
+        assert await connection.fetchval("SELECT name FROM campaigns WHERE id = $1", changed) == "changed"
+        report = await go_back(legacy_database, restore_data=True)
+        assert report.restored_data is not None
+        assert (report.restored_data.changed, report.restored_data.deleted, report.restored_data.created) == (1, 1, 1)
+        assert report.restored_data.saved_as == "campaigns_pre_rollback_backup"
         columns = list(before[0].keys())
         after = await connection.fetch(f"SELECT {', '.join(columns)} FROM campaigns WHERE id <> $1 ORDER BY id", new)
         assert [tuple(row) for row in after] == [tuple(row) for row in before]

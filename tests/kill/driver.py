@@ -23,7 +23,7 @@ from typing import Any
 
 import asyncpg
 
-from tasks.core import core_migrations, domain_status, rollback, run, sql_files, transform
+from tasks.core import batches, core_migrations, domain_status, rollback, run, sql_files, transform
 from tasks.core.database import Database
 from tasks.core.progress import unheard
 from tasks.core.settings import MigrateParameters, RollbackParameters
@@ -102,6 +102,7 @@ async def work(order: dict[str, Any]) -> None:
             await transform.transform(database, parameters, run_id, unheard)
             await core_migrations.apply_core_migrations(database, parameters, run_id, unheard)
     else:
+        batches.FIRST_BATCH = batches.LARGEST_BATCH = SMALL_BATCH
         back = RollbackParameters(mode="apply", confirm=database.database, **order["options"])
         async with run.exclusive_run(database, back.schema_name, back, run_id, "killed"):
             await rollback.roll_back(database, back, run_id, unheard)

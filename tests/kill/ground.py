@@ -42,7 +42,9 @@ VERSION_TABLE = """
     CREATE TABLE schema_migrations (version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL);
     INSERT INTO schema_migrations VALUES (34, false);
 """
-VERSIONS = {State.LEGACY: 34, State.DUAL: 34, State.CONTRACTED: 35, State.MIGRATED: 36}
+VERSIONS = {
+    State.LEGACY: {34}, State.DUAL: {34}, State.CONTRACTED: {35}, State.MIGRATED: {36}, State.RETURNING: {36, 35, 34},
+}  # fmt: skip
 OUR_SESSIONS = (
     "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'campaign-phases%'"
 )
@@ -78,6 +80,23 @@ RICH_UP = [
 ONLY_RICH = ("RENAME", "status_", "keep_domain", "active_campaigns_view", "by_status", "same_again")
 UP = [label for label in RICH_UP if not any(word in label for word in ONLY_RICH)]
 BACK = ["COMMIT of -- Takes back what 000036", "-- 000035 back", "COMMIT of -- 000035 back", "ANALYZE campaigns"]
+RICH_BACK = [
+    "COMMIT of SELECT migration_status_keep_rows()",
+    "COMMIT of SELECT restored, kept",
+    "SELECT migration_prepare_return()",
+    "COMMIT of SELECT migration_return_columns()",
+    "COMMIT of SELECT last_id, filled",
+    "COMMIT of SELECT migration_return_checks()",
+    "SELECT migration_validate_returned()",
+    "CREATE INDEX CONCURRENTLY idx_campaigns_user_status",
+    "COMMIT of SELECT migration_return_settings()",
+    "ALTER TABLE public.generated_domains VALIDATE CONSTRAINT same_again",
+    "CREATE INDEX CONCURRENTLY idx_generated_domains_campaign_offset_valid",
+    "COMMIT of CREATE OR REPLACE VIEW public.active_campaigns_view",
+    *BACK[:3],
+    "-- Nothing of ours is left",
+    BACK[3],
+]
 # Where a run is given up before it is taken back.
 GIVEN_UP_AT = {
     "not expanded": "COMMIT of SELECT migration_expand_columns()",
@@ -200,7 +219,8 @@ async def assert_version_tells_the_truth(database: Database) -> None:
         found = await state.read_state(connection)
         version = await connection.fetchrow("SELECT version, dirty FROM schema_migrations")
         assert version is not None
-        assert tuple(version) == (VERSIONS[found], False)
+        assert not version["dirty"]
+        assert version["version"] in VERSIONS[found], found
 
 
 async def assert_as_undisturbed(database: Database, ground: Ground, what: str = "") -> None:

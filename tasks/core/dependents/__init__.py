@@ -5,5 +5,6 @@ from __future__ import annotations
 from tasks.core.dependents.find import find_dependents
 from tasks.core.dependents.model import Dependent
 from tasks.core.dependents.move import Swap, compose_swap, move_dependents
+from tasks.core.dependents.restore import restore_dependents
 
-__all__ = ["Dependent", "Swap", "compose_swap", "find_dependents", "move_dependents"]
+__all__ = ["Dependent", "Swap", "compose_swap", "find_dependents", "move_dependents", "restore_dependents"]

@@ -161,5 +161,14 @@ async def check_earlier_runs(subject: Subject) -> None:
         )
 
 
+def refuse_returning(subject: Subject) -> None:
+    """A way back that was begun is gone to its end: what it needs for that is nobody else's to touch."""
+    subject.block(
+        "way-back",
+        "a way back has begun and not ended: the legacy columns are there again beside the phases",
+        f"End it first: flows.rollback --mode apply --confirm {subject.session['database_name']}.",
+    )
+
+
 async def _may_read_runs(subject: Subject) -> bool:
     return bool(await subject.connection.fetchval("SELECT has_table_privilege('migration_runs', 'SELECT')"))

@@ -88,6 +88,9 @@ async def _look(subject: Subject) -> None:
     if subject.state is State.MIGRATED:
         await _look_at_migrated(subject)
         return
+    if subject.state is State.RETURNING:
+        activity.refuse_returning(subject)
+        return
     server.check_rights(subject)
     tables.check_tables(subject)
     tables.check_columns(subject)
