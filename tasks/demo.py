@@ -61,7 +61,7 @@ async def build_sample(database: Database, parameters: DemoParameters) -> None:
         campaigns=parameters.campaigns,
         domains=parameters.domains,
         seed=parameters.seed,
-        plant_dependents=parameters.plant_dependents,
+        profile=parameters.profile,
         progress=lambda what, share: steps.progress(what, round(100 * share), 100),
     )
     steps.detail(f"{built.campaigns:,} campaigns, {built.domains:,} domains")

@@ -159,7 +159,10 @@ class Chain:
 
 
 def _with_columns_in_order(line: str) -> str:
-    """Statistics over several columns name them in the order of the table."""
+    """Statistics over several columns and column lists of publications name them in the order of the table."""
+    published = re.fullmatch(r"(ALTER PUBLICATION .* ADD TABLE ONLY \S+ \()([^()]*)(\).*)", line)
+    if published is not None:
+        return f"{published[1]}{', '.join(sorted(published[2].split(', ')))}{published[3]}"
     head, on, rest = line.partition(") ON ")
     if not line.startswith("CREATE STATISTICS ") or not on:
         return line

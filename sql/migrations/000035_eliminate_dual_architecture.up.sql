@@ -167,7 +167,7 @@ BEGIN
             SELECT FROM pg_attrdef AS a WHERE a.oid = d.objid AND a.adrelid = campaigns_oid AND a.adnum = ANY (legacy_numbers)))
       AND NOT (d.classid = 'pg_constraint'::regclass AND EXISTS (
             SELECT FROM pg_constraint AS c
-            WHERE c.oid = d.objid AND c.conrelid = campaigns_oid AND c.contype IN ('c', 'n')
+            WHERE c.oid = d.objid AND c.conrelid = campaigns_oid AND c.contype IN ('c', 'n', 'f')
               AND c.conkey <@ legacy_numbers))
       AND NOT (d.classid = 'pg_class'::regclass AND EXISTS (
             SELECT FROM pg_index AS i WHERE i.indexrelid = d.objid AND i.indrelid = campaigns_oid
@@ -570,8 +570,8 @@ BEGIN
 END
 $function$;
 
--- Whether the type of a column (an enum's labels, a domain's rules, a length) and the check constraints on it alone admit a
--- value.
+-- Whether the type of a column (an enum's labels, a domain's rules, a length), the check constraints on it alone and the table
+-- that it references admit a value.
 CREATE OR REPLACE FUNCTION migration_allows(column_name text, candidate text)
 RETURNS boolean LANGUAGE plpgsql STABLE AS $function$
 DECLARE
@@ -598,6 +598,16 @@ BEGIN
     LOOP
         EXECUTE format('SELECT %s FROM (SELECT %L::%s AS %I) AS candidate', expression, $2, column_type, $1) INTO admits;
         IF admits IS FALSE THEN
+            RETURN false;
+        END IF;
+    END LOOP;
+    FOR expression IN
+        SELECT format('SELECT EXISTS (SELECT FROM %s AS r WHERE r.%I::text = %L)', k.confrelid::regclass, a.attname, $2)
+        FROM pg_constraint AS k JOIN pg_attribute AS a ON a.attrelid = k.confrelid AND k.confkey = ARRAY[a.attnum]
+        WHERE k.conrelid = campaigns_oid AND k.contype = 'f' AND k.conkey = ARRAY[column_number]
+    LOOP
+        EXECUTE expression INTO admits;
+        IF NOT admits THEN
             RETURN false;
         END IF;
     END LOOP;
@@ -1482,15 +1492,32 @@ BEGIN
     JOIN pg_index AS x ON x.indexrelid = to_regclass(format('%I.%I', current_schema(), s.identity))
     WHERE s.kind = 'index' AND x.indisreplident;
 
+    -- Foreign keys of the legacy columns themselves, such as to a table of the values that are allowed.
+    INSERT INTO migration_saved_objects (position, kind, identity, definition, comment, drop_statement, create_statement)
+    SELECT 240, 'foreign key', k.conname, pg_get_constraintdef(k.oid), obj_description(k.oid, 'pg_constraint'),
+           format('ALTER TABLE campaigns DROP CONSTRAINT %I', k.conname),
+           format('ALTER TABLE campaigns ADD CONSTRAINT %I %s', k.conname, pg_get_constraintdef(k.oid))
+    FROM pg_constraint AS k
+    WHERE k.conrelid = campaigns_oid AND k.contype = 'f' AND k.conkey <@ legacy_numbers ORDER BY k.conname;
+
     INSERT INTO migration_saved_objects (position, kind, identity, create_statement)
     SELECT 400, 'comment', s.kind || ' ' || s.identity,
            CASE s.kind
                WHEN 'column' THEN format('COMMENT ON COLUMN campaigns.%I IS %L', s.identity, s.comment)
                WHEN 'column not null' THEN format('COMMENT ON CONSTRAINT %I ON campaigns IS %L', s.definition, s.comment)
                WHEN 'check constraint' THEN format('COMMENT ON CONSTRAINT %I ON campaigns IS %L', s.identity, s.comment)
+               WHEN 'foreign key' THEN format('COMMENT ON CONSTRAINT %I ON campaigns IS %L', s.identity, s.comment)
                WHEN 'index' THEN format('COMMENT ON INDEX %I IS %L', s.identity, s.comment)
            END
     FROM migration_saved_objects AS s WHERE s.comment IS NOT NULL AND s.position BETWEEN 100 AND 399 ORDER BY s.id;
+
+    -- Without its index a replica identity is none, and every update that is published fails.
+    INSERT INTO migration_saved_objects (position, kind, identity, drop_statement, create_statement)
+    SELECT 335, 'replica identity', s.identity, 'ALTER TABLE campaigns REPLICA IDENTITY DEFAULT',
+           format('ALTER TABLE campaigns REPLICA IDENTITY USING INDEX %I', s.identity)
+    FROM migration_saved_objects AS s
+    JOIN pg_index AS x ON x.indexrelid = to_regclass(format('%I.%I', current_schema(), s.identity))
+    WHERE s.kind = 'index' AND x.indisreplident;
 
     -- Extended statistics over a legacy column, and publications that list one.
     INSERT INTO migration_saved_objects (position, kind, identity, definition, owner, drop_statement, create_statement)

@@ -1,10 +1,19 @@
 -- The compatibility view and the expressions that stand for legacy columns, composed from the catalog and the mapping.
 -- {row} is the qualifier of a row of campaigns. "kept" answers with the value as it was written as long as it still maps to
 -- the row's phase or status; "inverse" knows the inverse mapping alone, for places where no subquery may stand.
+-- Campaigns' oid, schema, the view's name, columns that it does not show; whether it is read with the rights of whoever reads it
+-- ($5), who may then not look into the table of kept values, but asks for one campaign at a time.
 WITH legacy AS (
-    SELECT a.attname AS name, a.attnum, format_type(a.atttypid, a.atttypmod) AS type,
-        coalesce(pg_get_expr(d.adbin, d.adrelid), 'NULL') AS standard
+    SELECT a.attname AS name, a.attnum,
+        format_type(a.atttypid, a.atttypmod) || coalesce((
+            SELECT format(' COLLATE %I.%I', n.nspname, k.collname) FROM pg_collation AS k JOIN pg_namespace AS n ON n.oid = k.collnamespace
+            WHERE k.oid = a.attcollation AND a.attcollation <> t.typcollation
+        ), '') AS type,
+        coalesce(pg_get_expr(d.adbin, d.adrelid), 'NULL') AS standard,
+        CASE WHEN $5::boolean THEN format('%I.migration_kept_values({row}id) AS v ON true', $2::text)
+            ELSE format('%I.migration_legacy_values AS v ON v.campaign_id = {row}id', $2::text) END AS source
     FROM pg_attribute AS a
+    JOIN pg_type AS t ON t.oid = a.atttypid
     LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
     WHERE a.attrelid = $1::oid AND a.attname IN ('campaign_type', 'status', 'launch_sequence') AND NOT a.attisdropped
 ),
@@ -42,13 +51,13 @@ expressions AS (
         CASE p.name
             WHEN 'launch_sequence' THEN format(
                 '(SELECT CASE WHEN v.campaign_id IS NULL THEN %s ELSE v.launch_sequence END FROM (SELECT 1) AS one'
-                ' LEFT JOIN %I.migration_legacy_values AS v ON v.campaign_id = {row}id)', p.standard, $2::text)
+                ' LEFT JOIN %s)', p.standard, p.source)
             ELSE format(
                 '(SELECT CASE WHEN v.campaign_id IS NOT NULL AND (%s(CASE %s END) = {row}%I::text) THEN v.%I'
                 ' ELSE CASE {row}%I::text %s END END FROM (SELECT 1) AS one'
-                ' LEFT JOIN %I.migration_legacy_values AS v ON v.campaign_id = {row}id)::%s',
+                ' LEFT JOIN %s)::%s',
                 CASE p.name WHEN 'campaign_type' THEN 'v.campaign_type IN (''comprehensive'', ''automated'') OR ' ELSE '' END,
-                p.forward_cases, p.phases_column, p.name, p.phases_column, p.back_cases, $2::text, p.type)
+                p.forward_cases, p.phases_column, p.name, p.phases_column, p.back_cases, p.source, p.type)
         END AS kept,
         CASE WHEN p.name <> 'launch_sequence'
             THEN format('(CASE {row}%I::text %s END)::%s', p.phases_column, p.back_cases, p.type) END AS inverse
@@ -56,13 +65,11 @@ expressions AS (
 )
 SELECT
     format('CREATE VIEW %I.%I%s AS SELECT %s FROM %I.campaigns AS c', $2::text, $3::text,
-        CASE WHEN (SELECT relrowsecurity FROM pg_class WHERE oid = $1::oid) THEN ' WITH (security_invoker = true)' ELSE '' END,
-        (
-            SELECT string_agg(coalesce(replace(e.kept, '{row}', 'c.') || format(' AS %I', a.attname), format('c.%I', a.attname)),
-                ', ' ORDER BY a.attnum)
-            FROM pg_attribute AS a
-            LEFT JOIN expressions AS e ON e.attnum = a.attnum
-            WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> ALL ($4::text[])
-        ), $2::text) AS view_statement,
+        CASE WHEN $5 THEN ' WITH (security_invoker = true)' ELSE '' END,
+        string_agg(coalesce(replace(e.kept, '{row}', 'c.') || format(' AS %I', a.attname), format('c.%I', a.attname)), ', ' ORDER BY a.attnum),
+        $2::text) AS view_statement,
     (SELECT jsonb_object_agg(e.name, e.kept) FROM expressions AS e) AS kept,
     (SELECT jsonb_object_agg(e.name, e.inverse) FILTER (WHERE e.inverse IS NOT NULL) FROM expressions AS e) AS inverse
+FROM pg_attribute AS a
+LEFT JOIN expressions AS e ON e.attnum = a.attnum
+WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> ALL ($4::text[])

@@ -49,7 +49,7 @@ named AS (
         ))
         AND NOT (f.classid = 'pg_constraint'::regclass AND EXISTS (
             SELECT FROM pg_constraint AS k
-            WHERE k.oid = f.objid AND k.conrelid = $1 AND k.contype IN ('c', 'n')
+            WHERE k.oid = f.objid AND k.conrelid = $1 AND k.contype IN ('c', 'n', 'f')
                 AND k.conkey <@ (SELECT array_agg(l.attnum) FROM legacy AS l)
         ))
         -- Indexes: 000035 drops the plain ones of campaigns, others go and come with their constraint or materialized view.

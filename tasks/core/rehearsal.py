@@ -18,7 +18,7 @@ from postgast import pg_query_pb2 as nodes
 from tasks.core import sql_files, toolkit
 from tasks.core.database import Connection
 from tasks.core.dependents import Dependent, find_dependents
-from tasks.core.dependents.compatibility import REMARK, VIEW, compose
+from tasks.core.dependents.compatibility import READER_VIEW, VIEW, is_there, plain_names, statements
 from tasks.core.settings import MigrateParameters
 
 STAND_IN, TRIED = "migration_rehearsal_campaigns", "migration_rehearsal"
@@ -36,12 +36,12 @@ class Rehearsal:
 
     Attributes:
         dependents: with the server's words as the problem of those that it would not take.
-        compatibility_view: the statements that make the view; none where it is there or nobody needs it.
+        compatibility_views: the statements that make each of the two views; none where it is there or nobody needs it.
         drops: the statements that take the legacy columns away, in their order, with the bytes that each sets free.
     """
 
     dependents: list[Dependent]
-    compatibility_view: list[str]
+    compatibility_views: dict[str, list[str]]
     drops: list[tuple[str, int]]
 
 
@@ -68,14 +68,23 @@ async def rehearse(connection: Connection, schema: str, campaigns: int, paramete
     """
     try:
         await _install(connection, parameters)
-        view = await _stand_in(connection, schema, campaigns)
+        for statement in await connection.fetchval(sql_files.query("compose_stand_in"), campaigns, schema, STAND_IN):
+            await connection.execute(statement)
     except asyncpg.PostgresError as error:
         raise CannotRehearse(str(error)) from error
     found = await find_dependents(connection, schema, campaigns)
+    try:
+        made = {
+            view: await _make_view(connection, schema, campaigns, view, found)
+            for view in (VIEW, READER_VIEW)
+            if any(one.reads == view for one in found) and not await is_there(connection, view)
+        }
+    except asyncpg.PostgresError as error:
+        raise CannotRehearse(str(error)) from error
     foreign = await _foreign(connection, found)
     tried = []
     for one in found:
-        problem = one.problem or foreign.get(one.identity) or await _try(connection, schema, one)
+        problem = one.problem or foreign.get(one.identity) or await _try(connection, schema, campaigns, one)
         tried.append(one.model_copy(update={"problem": problem}))
     try:
         async with taken_back(connection):
@@ -83,7 +92,7 @@ async def rehearse(connection: Connection, schema: str, campaigns: int, paramete
             rows = await connection.fetch(sql_files.query("list_legacy_drops"))
     except asyncpg.PostgresError as error:
         raise CannotRehearse(str(error)) from error
-    return Rehearsal(dependents=tried, compatibility_view=view if found else [], drops=[tuple(row) for row in rows])
+    return Rehearsal(dependents=tried, compatibility_views=made, drops=[tuple(row) for row in rows])
 
 
 async def _install(connection: Connection, parameters: MigrateParameters) -> None:
@@ -93,20 +102,22 @@ async def _install(connection: Connection, parameters: MigrateParameters) -> Non
     await connection.execute("SELECT migration_find_inverse_mappings()")
 
 
-async def _stand_in(connection: Connection, schema: str, campaigns: int) -> list[str]:
-    """Make the stand-in and the compatibility view over it; the statements that will make the real view."""
-    for statement in await connection.fetchval(sql_files.query("compose_stand_in"), campaigns, schema, STAND_IN):
-        await connection.execute(statement)
-    if await connection.fetchval("SELECT to_regclass(format('%I.%I', current_schema(), $1::text)) IS NOT NULL", VIEW):
-        return []
-    statement = (await compose(connection, schema, campaigns)).view_statement
-    tree = postgast.parse(statement)
-    for table in postgast.find_nodes(tree, nodes.RangeVar):
-        if table.relname == "campaigns" and table.schemaname == schema:
-            table.relname = STAND_IN
-    await connection.execute(postgast.deparse(tree))
-    grants = await connection.fetch(sql_files.query("compose_compatibility_grants"), campaigns, schema, VIEW)
-    return [statement, REMARK, *(row["statement"] for row in grants)]
+async def _make_view(
+    connection: Connection, schema: str, campaigns: int, view: str, found: list[Dependent]
+) -> list[str]:
+    """Make one of the two compatibility views over the stand-in; the statements that will make the real one."""
+    owners = [one.owner for one in found if one.reads == view and one.owner is not None]
+    made = []
+    async for statement in statements(connection, schema, campaigns, view, owners):
+        made.append(statement)
+        if not statement.startswith("CREATE "):
+            continue  # rights: whether this role may give them is looked at elsewhere
+        tree = postgast.parse(statement)
+        for table in postgast.find_nodes(tree, nodes.RangeVar):
+            if _is_campaigns(table, schema):
+                table.relname = STAND_IN
+        await connection.execute(postgast.deparse(tree))
+    return made
 
 
 async def _foreign(connection: Connection, found: list[Dependent]) -> dict[str, str]:
@@ -126,26 +137,29 @@ async def _foreign(connection: Connection, found: list[Dependent]) -> dict[str, 
     }
 
 
-async def _try(connection: Connection, schema: str, one: Dependent) -> str | None:
+async def _try(connection: Connection, schema: str, campaigns: int, one: Dependent) -> str | None:
     """Create the new definition under another name; why the server does not take it, where it does not."""
     assert one.rebuilt is not None
     try:
         async with taken_back(connection):
             match one.kind:
                 case "view" | "materialized view":
-                    return await _try_view(connection, one)
+                    return await _try_view(connection, campaigns, one)
                 case "policy":
-                    return await _try_policy(connection, schema, one.rebuilt)
+                    return await _try_policy(connection, schema, campaigns, one.rebuilt)
                 case "trigger":
                     await connection.execute(_elsewhere(one.rebuilt, schema))
                 case "function":
-                    await connection.execute(_renamed_function(one.rebuilt))
+                    await connection.execute(_temporary_function(one.rebuilt))
+                    return await _still_reads(connection, campaigns, None)
     except asyncpg.PostgresError as error:
         return f"the server does not take its new definition: {error}"
+    except postgast.PgQueryError as error:
+        return f"its new definition could not be parsed ({error})"
     return None
 
 
-async def _try_view(connection: Connection, one: Dependent) -> str | None:
+async def _try_view(connection: Connection, campaigns: int, one: Dependent) -> str | None:
     tree = postgast.parse(one.rebuilt or "")
     statement = tree.stmts[0].stmt
     if one.kind == "view":
@@ -157,16 +171,53 @@ async def _try_view(connection: Connection, one: Dependent) -> str | None:
     relation.relname = TRIED
     await connection.execute(postgast.deparse(tree))
     before = await connection.fetch(sql_files.query("describe_row_shape"), one.oid)
-    after = await _shape(connection, relation.schemaname)
+    tried = await _tried(connection, relation.schemaname)
+    after = await connection.fetch(sql_files.query("describe_row_shape"), tried)
     for old, new in zip(before, after, strict=False):
         if tuple(old) != tuple(new):
             return f"its column {old['name']} ({old['type']}) would become {new['name']} ({new['type']})"
     if len(before) != len(after):
         return f"it has {len(before)} columns and would have {len(after)}"
-    return None
+    async with plain_names(connection):
+        printed = await connection.fetchval("SELECT pg_get_viewdef($1::oid)", tried)
+    if _with_campaigns(printed) != _with_campaigns(_query(one.definition)):
+        return "its new definition, as the server reads it, differs from the old one in more than the table"
+    return await _still_reads(connection, campaigns, tried)
 
 
-async def _try_policy(connection: Connection, schema: str, rebuilt: str) -> str | None:
+def _query(definition: str) -> str:
+    """The query of a view's statement."""
+    statement = postgast.parse(definition).stmts[0].stmt
+    query = nodes.ParseResult()
+    is_view = statement.WhichOneof("node") == "view_stmt"
+    query.stmts.add().stmt.CopyFrom(statement.view_stmt.query if is_view else statement.create_table_as_stmt.query)
+    return postgast.deparse(query)
+
+
+def _with_campaigns(query: str) -> str:
+    """A query with campaigns in the place of the views that stand in for it, in one way of writing."""
+    tree = postgast.parse(query)
+    for table in postgast.find_nodes(tree, nodes.RangeVar):
+        if table.schemaname and table.relname in {"campaigns", VIEW, READER_VIEW}:
+            table.alias.aliasname = table.alias.aliasname or table.relname
+            table.relname = "campaigns"
+    return postgast.deparse(tree)
+
+
+async def _still_reads(connection: Connection, campaigns: int, tried: int | None) -> str | None:
+    rows = await connection.fetch(sql_files.query("list_remaining_reads"), campaigns, tried)
+    if not rows:
+        return None
+    columns = ", ".join(row[0] for row in rows)
+    return f"it reads {columns} in a way that no view can stand in for, such as through a function that takes or returns its rows"
+
+
+async def _tried(connection: Connection, schema: str) -> int:
+    oid: int = await connection.fetchval("SELECT to_regclass(format('%I.%I', $1::text, $2::text))::oid", schema, TRIED)
+    return oid
+
+
+async def _try_policy(connection: Connection, schema: str, campaigns: int, rebuilt: str) -> str | None:
     """A policy's expressions as columns of a view over its table."""
     policy = postgast.parse(rebuilt).stmts[0].stmt.alter_policy_stmt
     for expression in (policy.qual, policy.with_check):
@@ -184,31 +235,35 @@ async def _try_policy(connection: Connection, schema: str, rebuilt: str) -> str 
             table.relname, table.alias.aliasname = STAND_IN, "campaigns"
         async with taken_back(connection):
             await connection.execute(postgast.deparse(tree))
-            (column,) = await _shape(connection, schema)
+            tried = await _tried(connection, schema)
+            (column,) = await connection.fetch(sql_files.query("describe_row_shape"), tried)
+            problem = await _still_reads(connection, campaigns, tried)
+        if problem:
+            return problem
         if column["type"] != "boolean":
             return f"its new expression is {column['type']}, not boolean"
     return None
 
 
-async def _shape(connection: Connection, schema: str) -> list[asyncpg.Record]:
-    tried = await connection.fetchval("SELECT to_regclass(format('%I.%I', $1::text, $2::text))::oid", schema, TRIED)
-    return list(await connection.fetch(sql_files.query("describe_row_shape"), tried))
-
-
 def _elsewhere(definition: str, schema: str) -> str:
-    """A trigger's definition for the stand-in."""
-    tree = postgast.parse(definition)
-    (trigger,) = postgast.find_nodes(tree, nodes.CreateTrigStmt)
+    """A trigger's definition for the stand-in, without what is said besides."""
+    (trigger,) = postgast.find_nodes(postgast.parse(definition), nodes.CreateTrigStmt)
     trigger.relation.schemaname, trigger.relation.relname = schema, STAND_IN
-    return postgast.deparse(tree)
+    alone = nodes.ParseResult()
+    alone.stmts.add().stmt.create_trig_stmt.CopyFrom(trigger)
+    return postgast.deparse(alone)
 
 
-def _renamed_function(definition: str) -> str:
+def _temporary_function(definition: str) -> str:
+    """A function's definition under its own name, by which it may call its arguments, but gone with the session."""
     tree = postgast.parse(definition)
     (function,) = postgast.find_nodes(tree, nodes.CreateFunctionStmt)
-    function.funcname[-1].string.sval = TRIED
+    name = function.funcname[-1].string.sval
+    del function.funcname[:]
+    for part in ("pg_temp", name):
+        function.funcname.add().string.sval = part
     return postgast.deparse(tree)
 
 
 def _is_campaigns(table: Message, schema: str) -> bool:
-    return bool(table.relname == "campaigns" and table.schemaname in ("", schema))  # type: ignore[attr-defined]  # protobuf messages are typed loosely here
+    return bool(table.relname == "campaigns" and table.schemaname == schema)  # type: ignore[attr-defined]  # protobuf messages are typed loosely here

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.core import errors, sql_files
 from tasks.core.database import Connection, Database, connect
+from tasks.core.settings import SampleProfile
 
 SAMPLE_SQL = sql_files.SQL_DIRECTORY / "sample"
 USERS = 200
@@ -30,6 +31,9 @@ BUILD_SETTINGS = {
     "jit": "off",
     "timezone": "UTC",
 }
+
+# What the production profile adds to the plain one, in this order: files sql/sample/plant_<name>.sql.
+PRODUCTION = ("validation_results", "readers", "surroundings", "dependents")
 
 PhasesColumns = Literal["absent", "partial"]
 Progress = Callable[[str, float], None]
@@ -54,7 +58,7 @@ class SampleSummary(BaseModel):
     seed: int
     reference_time: dt.datetime
     phases_columns: PhasesColumns
-    planted_dependents: bool
+    profile: SampleProfile
     largest_campaign: int
     rows: dict[str, int]
     seconds: float
@@ -66,7 +70,7 @@ async def build_sample_database(
     campaigns: int = 2000,
     domains: int = 200_000,
     seed: int = 7,
-    plant_dependents: bool = False,
+    profile: SampleProfile = "plain",
     phases_columns: PhasesColumns = "absent",
     reference_time: dt.datetime | None = None,
     schema: str = "public",
@@ -81,7 +85,8 @@ async def build_sample_database(
         campaigns: how many; with 54 or more every pair of type and status occurs.
         domains: how many in all campaigns together, by a cube law, roughly.
         seed: the same seed, sizes and reference time give the same rows.
-        plant_dependents: also a view that reads campaigns.status and an index that bears one of our names.
+        profile: "production" adds what a production copy has around the tables: readers of the legacy columns of every kind that
+            can be kept, names that collide with ours, duplicates, results beside the domains' statuses, over 480 relations.
         phases_columns: "partial" adds current_phase, phase_status and progress, filled for a part of the campaigns.
         reference_time: when "now" was for the data; None means the start of today in UTC.
         schema: made if it is lacking.
@@ -115,8 +120,9 @@ async def build_sample_database(
         report("adding constraints, triggers and rights", 0.86)
         for part in ("add_constraints", "add_triggers", "add_details"):
             await connection.execute(_sample_sql(part))
-        if plant_dependents:
-            await connection.execute(_sample_sql("plant_dependents"))
+        if profile == "production":
+            for part in PRODUCTION:
+                await connection.execute(_sample_sql(f"plant_{part}"))
         report("gathering statistics", 0.93)
         await connection.execute("VACUUM (ANALYZE)")
         counted = await connection.fetch(sql_files.read(SAMPLE_SQL / "count_rows.sql"))
@@ -130,7 +136,7 @@ async def build_sample_database(
         seed=seed,
         reference_time=moment,
         phases_columns=phases_columns,
-        planted_dependents=plant_dependents,
+        profile=profile,
         largest_campaign=max(sizes),
         rows=rows,
         seconds=time.monotonic() - started,

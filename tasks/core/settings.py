@@ -280,6 +280,9 @@ class MaintainParameters(Parameters):
     locks: LockLimits = Field(default_factory=LockLimits, title="Locks", description="Limits of our locks.")
 
 
+SampleProfile = Literal["plain", "production"]
+
+
 class DemoParameters(BaseModel):
     """Parameters of flows.demo."""
 
@@ -296,7 +299,8 @@ class DemoParameters(BaseModel):
     target_improvement: float = Field(
         default=40.0, ge=0, lt=100, description="Improvement in percent to judge against."
     )
-    plant_dependents: bool = Field(
-        default=False,
-        description="Plant a view on a legacy column and an index under one of our names: the migration keeps both.",
+    profile: SampleProfile = Field(
+        default="production",
+        description="What the sample database has around its tables: as much as a production copy (readers of the legacy columns,"
+        " names that collide with ours, duplicates, over 480 relations), or nothing (plain).",
     )

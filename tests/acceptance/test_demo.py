@@ -79,20 +79,20 @@ def test_the_demo_ends_with_the_comparison_the_reports_and_no_server(directory: 
     report = json.loads((directory / "reports" / "report.json").read_text())
     assert report["outcome"] == "succeeded"
     assert [step["state"] for step in report["steps"]] == ["completed"] * len(report["steps"])
+    warnings = {finding["code"]: finding["message"] for finding in report["preflight"]["warnings"]}
+    assert "public.campaign_api" in warnings["dependents-moved"]
+    assert "idx_campaigns_workflow_primary" in json.dumps(report["preflight"]["warnings"])
     assert list((directory / "servers").iterdir()) == []
     assert _processes_below(directory) == []
 
 
-def test_planted_dependents_are_named_and_kept(directory: Path) -> None:
-    done = _demo(directory, "--plant-dependents")
+def test_a_plain_sample_has_nothing_to_keep(directory: Path) -> None:
+    done = _demo(directory, "--profile", "plain")
 
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads((directory / "reports" / "report.json").read_text())
     assert report["outcome"] == "succeeded"
-    warnings = json.dumps(report["preflight"]["warnings"])
-    assert "active_campaigns_view" in warnings
-    assert "idx_campaigns_workflow_primary" in warnings
-    assert _processes_below(directory) == []
+    assert "dependents-moved" not in {finding["code"] for finding in report["preflight"]["warnings"]}
 
 
 def test_a_kept_server_answers_until_it_is_stopped_as_the_demo_says(directory: Path) -> None:

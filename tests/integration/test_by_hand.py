@@ -117,7 +117,8 @@ async def test_each_migration_runs_as_one_simple_query(legacy_database: Database
 async def test_planted_dependents_are_refused_by_name_before_anything_changes(
     sample_factory: Callable[..., object], run_psql: RunPsql, file: object
 ) -> None:
-    database: Database = await sample_factory(plant_dependents=True)  # type: ignore[misc]  # the factory takes options of many types
+    database: Database = await sample_factory()  # type: ignore[misc]  # the factory takes options of many types
+    run_psql(database, file=sql_files.SQL_DIRECTORY / "sample" / "plant_dependents.sql")
     schema = dump(database)
     finished = run_psql(database, file=file, check=False)
     assert finished.returncode != 0

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+import asyncpg
 import pytest
 
 from tasks.core import core_migrations, errors, rollback, run, sql_files, transform
@@ -139,11 +140,11 @@ async def test_a_trigger_on_status_fires_on_the_phase_status(with_readers: Datab
         ),
         (
             (
-                "CREATE MATERIALIZED VIEW one AS SELECT status FROM campaigns;"
-                "CREATE MATERIALIZED VIEW two AS SELECT * FROM one"
+                "CREATE FUNCTION running() RETURNS SETOF campaigns LANGUAGE sql AS 'SELECT * FROM campaigns';"
+                "CREATE VIEW of_function AS SELECT r.id, r.status FROM running() AS r"
             ),
-            "one",
-            "built anew",
+            "of_function",
+            "depend on the legacy columns",
         ),
     ],
 )
@@ -183,3 +184,54 @@ async def test_a_kill_between_two_moves_is_gone_on_from(with_readers: Database) 
         assert await answers(connection) == before
     await go_back(with_readers)
     assert dump(with_readers) == schema
+
+
+ROW_SECURITY = """
+REVOKE SELECT (id, name, campaign_type, status, created_at, updated_at) ON campaigns FROM campaign_reader;
+ALTER TABLE campaigns ENABLE ROW LEVEL SECURITY;
+CREATE POLICY visible ON campaigns FOR SELECT TO campaign_app USING (status <> 'archived');
+ALTER TABLE campaign_events ENABLE ROW LEVEL SECURITY;
+CREATE POLICY of_queued ON campaign_events USING (campaign_id IN (SELECT id FROM campaigns WHERE status = 'queued'));
+CREATE VIEW by_owner AS SELECT id, status FROM campaigns;
+CREATE VIEW by_reader WITH (security_invoker) AS SELECT id, status FROM campaigns;
+GRANT SELECT ON by_owner, by_reader TO campaign_app, campaign_reader;
+CREATE FUNCTION count_archived() RETURNS bigint LANGUAGE sql BEGIN ATOMIC
+    SELECT count(*) FROM campaigns WHERE status = 'archived';
+END;
+"""
+AS_APP = [
+    "SELECT * FROM by_owner ORDER BY id", "SELECT * FROM by_reader ORDER BY id", "SELECT count_archived()",
+    "SELECT id FROM campaign_events ORDER BY id", "SELECT count(*) FROM campaigns",
+]  # fmt: skip
+
+
+async def test_nobody_reads_more_or_less_than_row_level_security_lets_him(legacy_database: Database) -> None:
+    async with connect(legacy_database) as connection:
+        await connection.execute(ROW_SECURITY)
+    schema = dump(legacy_database)
+
+    async def seen() -> list[Any]:
+        async with connect(legacy_database) as connection:
+            await connection.execute("SET ROLE campaign_app")
+            found = [await facts(connection, question) for question in AS_APP]
+            await connection.execute("SET ROLE campaign_reader")
+            return [*found, await facts(connection, AS_APP[0])]
+
+    before = await seen()
+    await migrate(legacy_database)
+    assert await seen() == before
+    async with connect(legacy_database) as connection:
+        for hidden in ("campaigns_with_legacy_columns", "migration_legacy_values"):
+            assert not await connection.fetchval("SELECT has_table_privilege('campaign_app', $1, 'SELECT')", hidden)
+    await go_back(legacy_database)
+    assert await seen() == before
+    assert dump(legacy_database) == schema
+
+
+async def test_who_may_read_some_columns_reads_no_more_through_the_compatibility_view(with_readers: Database) -> None:
+    await migrate(with_readers)
+    async with connect(with_readers) as connection:
+        await connection.execute("SET ROLE campaign_reader")
+        assert await connection.fetch("SELECT id, status FROM campaigns_with_legacy_columns LIMIT 1")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.fetch("SELECT metadata FROM campaigns_with_legacy_columns")

@@ -23,7 +23,6 @@ from tasks.core.models import Plan
 from tasks.core.settings import MigrateParameters
 
 READERS = sql_files.SQL_DIRECTORY / "sample" / "plant_readers.sql"
-RESULTS = sql_files.SQL_DIRECTORY / "sample" / "plant_validation_results.sql"
 PARTITIONED = """
 ALTER TABLE lead_items DROP CONSTRAINT lead_items_domain_id_fkey;
 ALTER TABLE domain_tags DROP CONSTRAINT domain_tags_domain_id_fkey;
@@ -130,19 +129,16 @@ async def apply(database: Database, parameters: MigrateParameters) -> dict[str, 
 
 CASES = {
     "the sample": ({}, []),
-    "readers of every kind": ({}, [READERS.read_text(), "REFRESH MATERIALIZED VIEW campaign_statistics"]),
-    "collisions, duplicates and a version table": (
-        {"plant_dependents": True},
+    "a production database with a version table": (
+        {"profile": "production"},
         [
             "CREATE TABLE schema_migrations (version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL)",
             "INSERT INTO schema_migrations VALUES (34, false)",
-            "ALTER TABLE campaign_jobs ADD FOREIGN KEY (campaign_id) REFERENCES campaigns ON DELETE CASCADE",
             "CREATE EXTENSION pg_stat_statements",
         ],
     ),
 }
 CASES["domains in partitions of partitions"] = ({}, [PARTITIONED])
-CASES["results beside the domains' statuses"] = ({}, [RESULTS.read_text()])
 
 
 @pytest.mark.acceptance

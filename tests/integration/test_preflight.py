@@ -102,7 +102,7 @@ async def test_the_sample_database_has_no_blocker(legacy_database: Database, loo
 
 
 async def test_preflight_changes_nothing_even_where_much_is_wrong(sample_factory: Any, look: Look) -> None:
-    database = await sample_factory(plant_dependents=True, phases_columns="partial")
+    database = await sample_factory(profile="production", phases_columns="partial")
     await change(
         database,
         "ALTER TABLE campaigns DROP CONSTRAINT chk_campaigns_status, DROP CONSTRAINT campaigns_user_id_fkey",

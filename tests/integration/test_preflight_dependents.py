@@ -35,9 +35,9 @@ async def look_after(server: Database, tmp_path: Path) -> LookAfter:
         _shared[server.address] = await create_database(server, f"dependents_{uuid.uuid4().hex[:12]}")
         await build_sample_database(_shared[server.address], campaigns=60, domains=600)
     database = _shared[server.address]
-    parameters = MigrateParameters(report_directory=tmp_path / "reports")
 
-    async def run(*statements: str) -> PreflightReport:
+    async def run(*statements: str, **values: Any) -> PreflightReport:
+        parameters = MigrateParameters(report_directory=tmp_path / "reports", **values)
         async with connect(database, schema="public", settings=inspection.SETTINGS) as connection:
             transaction = connection.transaction(isolation="repeatable_read")
             await transaction.start()
@@ -92,6 +92,39 @@ def warned(report: PreflightReport) -> dict[str, str]:
             ["policy visible ON public.campaigns"],
             [],
             id="policy",
+        ),
+        pytest.param(
+            "CREATE MATERIALIZED VIEW one AS SELECT status FROM campaigns; CREATE MATERIALIZED VIEW two AS SELECT * FROM one;"
+            " CREATE VIEW three AS SELECT * FROM two",
+            ["materialized view public.one", "materialized view public.two"],
+            ["view three"],
+            id="materialized views on materialized views",
+        ),
+        pytest.param(
+            "CREATE VIEW a AS WITH campaigns AS (SELECT 1 AS status) SELECT c.status, o.status AS real"
+            " FROM campaigns AS c, public.campaigns AS o FOR UPDATE OF o",
+            ["view public.a"],
+            [],
+            id="a query of the same name, and a lock",
+        ),
+        pytest.param(
+            'ALTER TABLE campaigns ALTER status TYPE text COLLATE "C"; CREATE VIEW a AS SELECT status FROM campaigns',
+            ["view public.a"],
+            [],
+            id="a collation",
+        ),
+        pytest.param(
+            "CREATE PROCEDURE note(kind text) LANGUAGE sql BEGIN ATOMIC INSERT INTO campaign_events (campaign_id, event_type)"
+            " SELECT id, status FROM campaigns WHERE campaign_type = kind; END",
+            ["function public.note(text)"],
+            [],
+            id="a procedure that names its argument",
+        ),
+        pytest.param(
+            "CREATE CONSTRAINT TRIGGER late AFTER UPDATE OF status ON campaigns FOR EACH ROW EXECUTE FUNCTION notify_change()",
+            ["trigger late"],
+            [],
+            id="constraint trigger",
         ),
         pytest.param(
             "CREATE TRIGGER on_failure AFTER UPDATE OF status ON campaigns FOR EACH ROW WHEN (new.status = 'failed')"
@@ -156,23 +189,36 @@ async def test_what_is_moved_and_what_reads_through_it_is_one_warning(
             id="unique constraint",
         ),
         pytest.param(
-            "CREATE TABLE kinds (kind text PRIMARY KEY);"
-            " ALTER TABLE campaigns ADD CONSTRAINT of_a_kind FOREIGN KEY (campaign_type) REFERENCES kinds NOT VALID",
-            "constraint of_a_kind on table campaigns",
-            "a foreign key",
-            id="foreign key",
+            "CREATE VIEW renaming AS SELECT s FROM campaigns AS c (i, n, t, s)",
+            "view renaming",
+            "come back in other places",
+            id="columns renamed by their places",
         ),
         pytest.param(
-            "CREATE CONSTRAINT TRIGGER late AFTER UPDATE OF status ON campaigns FOR EACH ROW EXECUTE FUNCTION notify_change()",
-            "trigger late on table campaigns",
-            "constraint trigger",
-            id="constraint trigger",
+            "CREATE FUNCTION label(c campaigns) RETURNS text LANGUAGE sql RETURN c.status",
+            "function label(campaigns)",
+            "takes or returns its rows",
+            id="function over rows of campaigns",
         ),
         pytest.param(
-            "CREATE MATERIALIZED VIEW one AS SELECT status FROM campaigns; CREATE MATERIALIZED VIEW two AS SELECT * FROM one",
+            "CREATE FUNCTION every() RETURNS SETOF campaigns LANGUAGE sql AS 'SELECT * FROM campaigns';"
+            " CREATE VIEW through AS SELECT e.id, e.status FROM every() AS e",
+            "view through",
+            "takes or returns its rows",
+            id="view over a function that returns rows of campaigns",
+        ),
+        pytest.param(
+            "CREATE SEQUENCE counting OWNED BY campaigns.status",
+            "sequence counting",
+            "would go with it",
+            id="sequence that a legacy column owns",
+        ),
+        pytest.param(
+            "CREATE MATERIALIZED VIEW one AS SELECT id, status, ctid AS place FROM campaigns;"
+            " CREATE MATERIALIZED VIEW two AS SELECT * FROM one WHERE id IS NULL",
             "materialized view one",
-            "would have to be built anew",
-            id="materialized view on a materialized view",
+            "the server does not take its new definition",
+            id="materialized view that cannot be built anew",
         ),
         pytest.param(
             "CREATE MATERIALIZED VIEW one AS SELECT id, status FROM campaigns;"
@@ -209,6 +255,9 @@ async def test_what_000035_records_and_drops_itself_is_a_warning_or_nothing(look
         "CREATE UNIQUE INDEX expression_mix ON campaigns ((lower(campaign_type)), id)",
         "ALTER TABLE campaigns ADD CONSTRAINT both_legacy CHECK (campaign_type <> 'x' OR status <> 'y')",
         "CREATE STATISTICS together ON status, user_id FROM campaigns",
+        "CREATE TABLE kinds (kind text PRIMARY KEY)",
+        "INSERT INTO kinds SELECT DISTINCT campaign_type FROM campaigns",
+        "ALTER TABLE campaigns ADD CONSTRAINT of_a_kind FOREIGN KEY (campaign_type) REFERENCES kinds NOT VALID",
     )
     assert report.blockers == []
     assert [*warned(report)] == ["dependents-recorded"]
@@ -226,6 +275,52 @@ async def test_a_publication_s_column_list_is_handled_and_its_row_filter_is_in_t
     report = await look_after("CREATE PUBLICATION filtering FOR TABLE campaigns WHERE (status <> 'archived')")
     (found,) = report.blockers
     assert "filters its rows" in found.message
+
+
+RULE = "CREATE UNIQUE INDEX one_at_a_time ON campaigns (user_id, name) WHERE status = 'running'"
+
+
+async def test_a_unique_index_whose_rule_would_be_lost_is_in_the_way_of_the_cut_over_alone(
+    look_after: LookAfter,
+) -> None:
+    (found,) = (await look_after(RULE)).blockers
+    assert "nothing would keep its rule" in found.message
+    report = await look_after(RULE, stop_after="transform")
+    assert report.blockers == []
+    (found,) = [finding for finding in report.warnings if finding.code == "unique-rule"]
+    assert "in the way of the cut-over" in found.message
+
+
+async def test_stored_rows_of_campaigns_are_in_the_way_of_its_new_columns(look_after: LookAfter) -> None:
+    (found,) = (await look_after("CREATE TABLE audit (id bigint, old_rows campaigns[])")).blockers
+    assert "public.audit.old_rows" in found.message
+
+
+async def test_an_event_trigger_that_refuses_is_in_the_way_and_one_that_listens_is_told(look_after: LookAfter) -> None:
+    function = "CREATE FUNCTION on_ddl() RETURNS event_trigger LANGUAGE plpgsql AS"
+    trigger = "CREATE EVENT TRIGGER on_ddl ON sql_drop EXECUTE FUNCTION on_ddl()"
+    report = await look_after(f"{function} 'BEGIN NULL; END'", trigger)
+    assert report.blockers == []
+    assert any("event trigger on_ddl" in finding.message for finding in report.warnings)
+    (found,) = (await look_after(f"{function} $$BEGIN RAISE 'not here'; END$$", trigger)).blockers
+    assert "not here" in found.message
+
+
+ROW_SECURITY = """
+ALTER TABLE campaigns ENABLE ROW LEVEL SECURITY;
+CREATE POLICY visible ON campaigns FOR SELECT TO campaign_app USING (status <> 'archived');
+"""
+
+
+async def test_row_level_security_that_a_view_cannot_stand_in_for_is_in_the_way(look_after: LookAfter) -> None:
+    policy = (
+        "CREATE POLICY p ON campaign_events USING (campaign_id IN (SELECT id FROM campaigns WHERE status <> 'paused'))"
+    )
+    (found,) = (await look_after(ROW_SECURITY, policy)).blockers
+    assert "campaign_reader may read some only" in found.message
+    view = "CREATE VIEW theirs AS SELECT status FROM campaigns; ALTER VIEW theirs OWNER TO campaign_app"
+    (found,) = (await look_after(ROW_SECURITY, view)).blockers
+    assert "it belongs to campaign_app and not to the owner of campaigns" in found.message
 
 
 async def test_every_kind_of_reader_at_once_is_moved_and_nothing_is_changed(sample_factory: Any) -> None:

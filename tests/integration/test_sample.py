@@ -142,14 +142,25 @@ async def test_the_application_can_go_on_writing(legacy_database: Database) -> N
         assert left == 0
 
 
-async def test_dependents_are_planted_only_when_asked_for(sample_factory: Any, legacy_database: Database) -> None:
-    planted = await sample_factory(plant_dependents=True)
-    planted_names = ["active_campaigns_view", "idx_campaigns_workflow_primary"]
-    query = "SELECT count(to_regclass(name)) FROM unnest($1::text[]) AS name"
-    async with connect(planted) as connection:
-        assert await connection.fetchval(query, planted_names) == 2
+async def test_the_production_profile_has_what_a_production_copy_has(
+    sample_factory: Any, legacy_database: Database
+) -> None:
+    production = await sample_factory(profile="production")
+    relations = (
+        "SELECT count(*) FROM pg_class AS c WHERE c.oid > 16383 AND c.relnamespace::regnamespace::text !~ '^pg_'"
+    )
+    planted = ["active_campaigns_view", "idx_campaigns_workflow_primary", "campaign_api", "dns_validation_results"]
+    there = "SELECT count(to_regclass(name)) FROM unnest($1::text[]) AS name"
+    references = (
+        "SELECT count(DISTINCT conrelid) FROM pg_constraint WHERE contype = 'f'"
+        " AND confrelid IN ('campaigns'::regclass, 'generated_domains'::regclass)"
+    )
+    async with connect(production) as connection:
+        assert await connection.fetchval(there, planted) == 4
+        assert await connection.fetchval(relations) > 480
+        assert await connection.fetchval(references) >= 9 + 12
     async with connect(legacy_database) as connection:
-        assert await connection.fetchval(query, planted_names) == 0
+        assert await connection.fetchval(there, planted) == 0
 
 
 async def test_partial_phases_columns_agree_with_the_legacy_ones(sample_factory: Any) -> None:

@@ -97,6 +97,12 @@ CREATE TRIGGER stamp_revision BEFORE UPDATE ON campaigns FOR EACH ROW EXECUTE FU
 ALTER TABLE campaign_events ALTER CONSTRAINT campaign_events_campaign_id_fkey DEFERRABLE INITIALLY DEFERRED;
 ALTER TABLE generated_domains ALTER CONSTRAINT generated_domains_campaign_fkey DEFERRABLE INITIALLY DEFERRED;
 CREATE PUBLICATION everything FOR ALL TABLES;
+CREATE UNIQUE INDEX identity ON campaigns (id, status);
+ALTER TABLE campaigns REPLICA IDENTITY USING INDEX identity;
+CREATE TABLE kinds (kind text PRIMARY KEY);
+INSERT INTO kinds SELECT DISTINCT campaign_type FROM campaigns;
+ALTER TABLE campaigns ADD CONSTRAINT "of a kind" FOREIGN KEY (campaign_type) REFERENCES kinds DEFERRABLE INITIALLY DEFERRED;
+COMMENT ON CONSTRAINT "of a kind" ON campaigns IS 'six kinds';
 """
 DOMAIN_TYPES = """
 CREATE TYPE check_state AS ENUM ('pending', 'ok', 'error', 'timeout');

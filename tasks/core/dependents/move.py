@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import asyncpg
-import postgast
-from postgast import pg_query_pb2 as nodes
 
 from tasks.core import errors, locks, run, sql_files
 from tasks.core.database import Connection, Database
-from tasks.core.dependents.compatibility import REMARK, VIEW, compose, plain_names
+from tasks.core.dependents.compatibility import READER_VIEW, VIEW, is_there, statements
 from tasks.core.dependents.find import find_dependents
+from tasks.core.dependents.materialized import compose_swap, in_groups
 from tasks.core.dependents.model import Dependent
 from tasks.core.models import LockHold
 from tasks.core.progress import Progress
 from tasks.core.settings import LockLimits
 
-# Where the records stand among those of 000035: after the legacy columns are back, before the phases go.
-DEPENDENT, MATERIALIZED, COMPATIBILITY = 600, 610, 700
-ASIDE, FORMER = "__rebuilt", "__former"
+# Where the records stand among those of 000035: after the legacy columns are back, before the phases go. Materialized views come
+# first: the views that read them are bound to the new ones as they are, moved or not, and then get their own definitions back.
+MATERIALIZED, DEPENDENT, COMPATIBILITY = 610, 620, 700
 
 
 async def move_dependents(
@@ -43,17 +42,21 @@ async def move_dependents(
             )
         if not found:
             return holds
-        await _create_view(connection, schema, campaigns, run_id)
-        for number, one in enumerate(found):
-            progress(f"dependents: {one.kind} {one.identity}", number, len(found))
+        for view in (VIEW, READER_VIEW):
+            if any(one.reads == view for one in found) and not await is_there(connection, view):
+                await _create_view(connection, schema, campaigns, view, found, run_id)
+        groups = in_groups(found)
+        for number, group in enumerate(groups):
+            named = described(group)
+            progress(f"dependents: {named}", number, len(groups))
             try:
-                if one.kind == "materialized view":
-                    await _swap(connection, one, limits, run_id, holds)
+                if group[0].kind == "materialized view":
+                    await _swap(connection, group, limits, run_id, holds)
                 else:
-                    await _replace(connection, one, limits, run_id, holds)
+                    await _replace(connection, group[0], limits, run_id, holds)
             except asyncpg.PostgresError as error:
                 raise errors.StepFailed(
-                    step=f"moving {one.kind} {one.identity}",
+                    step=f"moving {named}",
                     sqlstate=error.sqlstate,
                     reason=str(error),
                     remedy="It is as it was. Drop or rewrite it and run again.",
@@ -61,18 +64,23 @@ async def move_dependents(
     return holds
 
 
-async def _create_view(connection: Connection, schema: str, campaigns: int, run_id: str) -> None:
-    if await connection.fetchval("SELECT to_regclass(format('%I.%I', current_schema(), $1::text)) IS NOT NULL", VIEW):
-        return
-    composed = await compose(connection, schema, campaigns)
+def described(group: Sequence[Dependent]) -> str:
+    """A dependent, or several materialized views that are swapped together, in words."""
+    return f"{group[0].kind} {', '.join(one.identity for one in group)}"
+
+
+async def _create_view(
+    connection: Connection, schema: str, campaigns: int, view: str, found: Sequence[Dependent], run_id: str
+) -> None:
+    owners = [one.owner for one in found if one.reads == view and one.owner is not None]
     async with connection.transaction():
-        drop = await connection.fetchval("SELECT format('DROP VIEW %I', $1::text)", VIEW)
-        await _save(connection, COMPATIBILITY, "compatibility view", VIEW, drop=drop)
-        await connection.execute(composed.view_statement)
-        await connection.execute(REMARK)
-        for row in await connection.fetch(sql_files.query("compose_compatibility_grants"), campaigns, schema, VIEW):
-            await connection.execute(row["statement"])
-        await run.note(connection, run_id, "core-migrations", "compatibility view created")
+        drop = await connection.fetchval("SELECT format('DROP VIEW %I', $1::text)", view)
+        if view == READER_VIEW:
+            drop += "; DROP FUNCTION migration_kept_values(uuid)"
+        await _save(connection, COMPATIBILITY, "compatibility view", view, drop=drop)
+        async for statement in statements(connection, schema, campaigns, view, owners):
+            await connection.execute(statement)
+        await run.note(connection, run_id, "core-migrations", f"{view} created")
 
 
 async def _replace(
@@ -94,89 +102,29 @@ async def _replace(
     await locks.under_lock(connection, f"{one.kind} {one.identity}", tables, work, limits, holds)
 
 
-async def _swap(connection: Connection, one: Dependent, limits: LockLimits, run_id: str, holds: list[LockHold]) -> None:
-    """Build a materialized view under another name, indexes and all, then swap the names."""
-    swap = await compose_swap(connection, one)
+async def _swap(
+    connection: Connection, group: Sequence[Dependent], limits: LockLimits, run_id: str, holds: list[LockHold]
+) -> None:
+    """Build materialized views under other names, indexes and all, then swap the names."""
+    swap = await compose_swap(connection, group)
     # A leftover of an interrupted build is nobody's.
-    await connection.execute(swap.clear)
-    await locks.set_limits(connection, limits, locks=False)
-    for statement in swap.build:
+    for statement in swap.clear:
         await connection.execute(statement)
+    await locks.set_limits(connection, limits, locks=False)
+    for build in swap.builds.values():
+        for statement in build:
+            await connection.execute(statement)
 
     async def work(inside: Connection) -> None:
         await _save(
-            inside, MATERIALIZED, one.kind, one.identity,
-            definition=one.definition, create=";\n".join([*swap.back_build, *swap.back_swap]),
+            inside, MATERIALIZED, group[0].kind, group[0].identity,
+            definition=";\n".join(one.definition for one in group), create=";\n".join(swap.back),
         )  # fmt: skip
         for statement in swap.swap:
             await inside.execute(statement)
-        await run.note(inside, run_id, "core-migrations", f"moved {one.kind} {one.identity}")
+        await run.note(inside, run_id, "core-migrations", f"moved {described(group)}")
 
-    await locks.under_lock(connection, f"{one.kind} {one.identity}", {}, work, limits, holds)
-
-
-@dataclass(frozen=True)
-class Swap:
-    """The statements that build a materialized view aside and swap it in, and those that bring the old one back.
-
-    Attributes:
-        clear: removes what an interrupted build has left.
-    """
-
-    clear: str
-    build: list[str]
-    swap: list[str]
-    back_build: list[str]
-    back_swap: list[str]
-
-
-async def compose_swap(connection: Connection, one: Dependent) -> Swap:
-    """Write the statements for a materialized view; nothing is changed."""
-    async with plain_names(connection):
-        row = await connection.fetchrow(sql_files.query("describe_materialized_view"), one.oid)
-        assert row is not None
-        readers = []
-        for reader in row["readers"]:
-            view = await connection.fetchrow(sql_files.query("describe_view"), reader)
-            assert view is not None
-            readers.append(view["statement"])
-    clear = f"DROP MATERIALIZED VIEW IF EXISTS {_named(row, ASIDE)}"
-    return Swap(clear, *_statements(row, one.rebuilt or "", readers), *_statements(row, one.definition, readers))
-
-
-def _statements(row: asyncpg.Record, definition: str, readers: list[str]) -> tuple[list[str], list[str]]:
-    """What builds the new one aside, and what swaps it in."""
-    tree = postgast.parse(definition)
-    (create,) = postgast.find_nodes(tree, nodes.CreateTableAsStmt)
-    create.into.rel.relname = row["name"] + ASIDE
-    build, index_names = [postgast.deparse(tree)], []
-    for text in row["index_definitions"]:
-        index_tree = postgast.parse(text)
-        (index,) = postgast.find_nodes(index_tree, nodes.IndexStmt)
-        index_names.append(index.idxname)
-        index.idxname = index.idxname + ASIDE
-        index.relation.relname = row["name"] + ASIDE
-        build.append(postgast.deparse(index_tree))
-    schema = row["schema_name"]
-    name, former = _quoted(row["name"]), _quoted(row["name"] + FORMER)
-    swap = [
-        f"ALTER MATERIALIZED VIEW {schema}.{name} RENAME TO {former}",
-        f"ALTER MATERIALIZED VIEW {schema}.{_quoted(row['name'] + ASIDE)} RENAME TO {name}",
-        *(statement.rstrip().removesuffix(";") for statement in readers),
-        f"DROP MATERIALIZED VIEW {schema}.{former}",
-        *(f"ALTER INDEX {schema}.{_quoted(index + ASIDE)} RENAME TO {_quoted(index)}" for index in index_names),
-        *row["afterwards"],
-    ]
-    return build, swap
-
-
-def _named(row: asyncpg.Record, suffix: str) -> str:
-    return f"{row['schema_name']}.{_quoted(row['name'] + suffix)}"
-
-
-def _quoted(name: str) -> str:
-    """An identifier, always quoted: it keeps its letters whatever they are."""
-    return '"' + name.replace('"', '""') + '"'
+    await locks.under_lock(connection, described(group), {}, work, limits, holds)
 
 
 async def _save(

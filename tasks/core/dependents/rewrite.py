@@ -13,15 +13,18 @@ LEGACY_COLUMNS = ("campaign_type", "status", "launch_sequence")
 PHASES_OF = {"campaign_type": "current_phase", "status": "phase_status"}
 
 
+_BY_PLACE = "it renames columns of campaigns by their places, and the legacy columns come back in other places"
+
+
 class CannotRewrite(Exception):
     """Why a definition cannot be rewritten."""
 
 
 def to_view(statement: str, schema: str, view: str) -> str:
-    """Let a statement read `view` wherever it read campaigns; aliases and all else stay.
+    """Let a statement, as the server prints it with nothing on its search path, read `view` wherever it read campaigns.
 
     Raises:
-        CannotRewrite: if it writes to campaigns.
+        CannotRewrite: if it writes to campaigns, or renames its columns by their places: those are others after the way back.
     """
     tree = postgast.parse(statement)
     for kind in (nodes.InsertStmt, nodes.UpdateStmt, nodes.DeleteStmt, nodes.MergeStmt):
@@ -29,13 +32,55 @@ def to_view(statement: str, schema: str, view: str) -> str:
             if _is_campaigns(write.relation, schema):
                 message = "it writes to campaigns, and the compatibility view is for reading"
                 raise CannotRewrite(message)
+    for join in postgast.find_nodes(tree, nodes.JoinExpr):
+        tables = [table for side in (join.larg, join.rarg) for table in postgast.find_nodes(side, nodes.RangeVar)]
+        if join.alias.colnames and any(_is_campaigns(table, schema) for table in tables):
+            raise CannotRewrite(_BY_PLACE)
     for table in list(postgast.find_nodes(tree, nodes.RangeVar)):
         if _is_campaigns(table, schema):
+            if table.alias.colnames:
+                raise CannotRewrite(_BY_PLACE)
             if not table.alias.aliasname:
                 table.alias.aliasname = table.relname
-            table.schemaname = schema
             table.relname = view
     return postgast.deparse(tree)
+
+
+def to_relations(statement: str, names: Mapping[tuple[str, str], str]) -> str:
+    """Let a statement, as the server prints it, read other relations of the same schemas.
+
+    Args:
+        names: the new name by schema and name.
+    """
+    tree = postgast.parse(statement)
+    known = [*_names_of_tables(tree)]
+    for table in list(postgast.find_nodes(tree, nodes.RangeVar)):
+        renamed = names.get((table.schemaname, table.relname))
+        if renamed is None:
+            continue
+        if not table.alias.aliasname and known.count(table.relname) > 1:
+            table.alias.aliasname = table.relname
+        elif not table.alias.aliasname:
+            # Without an alias of its own it is called by its name, now and when it is renamed.
+            for column in postgast.find_nodes(tree, nodes.ColumnRef):
+                if len(column.fields) > 1 and column.fields[0].string.sval == table.relname:
+                    column.fields[0].string.sval = renamed
+        table.relname = renamed
+    for create in postgast.find_nodes(tree, nodes.CreateTableAsStmt):
+        create.into.rel.ClearField("alias")
+    return postgast.deparse(tree)
+
+
+def _names_of_tables(tree: Message) -> Iterator[str]:
+    """What column references of a statement may be qualified with, as often as it is given."""
+    for table in postgast.find_nodes(tree, nodes.RangeVar):
+        yield table.alias.aliasname or table.relname
+    for kind in (nodes.RangeSubselect, nodes.RangeFunction, nodes.RangeTableFunc, nodes.JoinExpr):
+        for place in postgast.find_nodes(tree, kind):
+            if place.alias.aliasname:
+                yield place.alias.aliasname
+    for query in postgast.find_nodes(tree, nodes.CommonTableExpr):
+        yield query.ctename
 
 
 def reads_whole_rows(statement: str, schema: str) -> bool:
@@ -120,4 +165,5 @@ def _wrappers(message: Message) -> Iterator[nodes.Node]:
 
 
 def _is_campaigns(table: nodes.RangeVar, schema: str) -> bool:
-    return table.relname == "campaigns" and table.schemaname in ("", schema)
+    """Never by its name alone: a query of a WITH clause may be called campaigns, too."""
+    return bool(table.relname == "campaigns" and table.schemaname == schema)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tasks.core import golang_migrate, sql_files
 from tasks.core.core_migrations import CONTRACT, DEFAULT_PREDECESSOR, INDEXES
-from tasks.core.dependents import Dependent
+from tasks.core.dependents import Dependent, described, in_groups
 from tasks.core.indexes import online_statement
 from tasks.core.plan.facts import IndexBuild
 from tasks.core.plan.lines import EXCLUSIVE, SHARE, TABLES, UPDATE, Lines
@@ -66,22 +66,24 @@ def _plan_dependents(lines: Lines) -> None:
     rehearsal = lines.facts.rehearsal
     if rehearsal is None or not rehearsal.dependents:
         return
-    for number, statement in enumerate(rehearsal.compatibility_view, start=1):
-        is_last = number == len(rehearsal.compatibility_view)
-        lines.add(
-            statement, seconds=lines.facts.speed.ddl_seconds, relation="campaigns_with_legacy_columns",
-            ledger="compatibility view created" if is_last else "",
-        )  # fmt: skip
-    for one in rehearsal.dependents:
-        _plan_dependent(lines, one)
+    for view, statements in rehearsal.compatibility_views.items():
+        for number, statement in enumerate(statements, start=1):
+            lines.add(
+                statement, seconds=lines.facts.speed.ddl_seconds, relation=view,
+                ledger=f"{view} created" if number == len(statements) else "",
+            )  # fmt: skip
+    for group in in_groups(rehearsal.dependents):
+        if group[0].group in lines.facts.swaps:
+            _plan_swap(lines, group)
+        else:
+            for one in group:
+                _plan_dependent(lines, one)
 
 
 def _plan_dependent(lines: Lines, one: Dependent) -> None:
     moment, moved = lines.facts.speed.ddl_seconds, f"moved {one.kind} {one.identity}"
     if one.problem or one.rebuilt is None:
         lines.add(f"{one.kind} {one.identity}", note=f"in the way: {one.problem}")
-    elif one.kind == "materialized view":
-        _plan_swap(lines, one, moved)
     elif one.kind == "trigger":
         lines.add("sql/queries/save_dependent.sql", note=f"{moved}: recorded, 000035 rebuilds it", ledger=moved)
     elif one.kind == "policy":
@@ -93,22 +95,26 @@ def _plan_dependent(lines: Lines, one: Dependent) -> None:
         lines.add(one.rebuilt, EXCLUSIVE, one.identity, seconds=moment, ledger=moved, blocks="readers of the view")
 
 
-def _plan_swap(lines: Lines, one: Dependent, moved: str) -> None:
-    swap, measured = lines.facts.materialized[one.oid]
-    speed = lines.facts.speed
-    lines.add(swap.clear, relation=one.identity, note="what an interrupted build has left")
-    for number, statement in enumerate(swap.build):
-        seconds = speed.scan(measured["read_bytes"] if number == 0 else measured["bytes"])
-        lines.add(
-            statement, SHARE, one.identity, seconds=seconds + speed.ddl_seconds,
-            size=measured["bytes"] if number == 0 else 0, note="beside the old one, under another name",
-        )  # fmt: skip
+def _plan_swap(lines: Lines, group: list[Dependent]) -> None:
+    swap, speed = lines.facts.swaps[group[0].group], lines.facts.speed
+    names = ", ".join(one.identity for one in group)
+    for statement in swap.clear:
+        lines.add(statement, relation=names, note="what an interrupted build has left")
+    for identity, build in swap.builds.items():
+        measured = lines.facts.materialized[identity]
+        for number, statement in enumerate(build):
+            seconds = speed.scan(measured["read_bytes"] if number == 0 else measured["bytes"])
+            lines.add(
+                statement, SHARE, identity, seconds=seconds + speed.ddl_seconds,
+                size=measured["bytes"] if number == 0 else 0, note="beside the old one, under another name",
+            )  # fmt: skip
+    dropped = sum(lines.facts.materialized[one.identity]["bytes"] for one in group)
     for number, statement in enumerate(swap.swap, start=1):
         last = number == len(swap.swap)
-        drops = statement.startswith("DROP MATERIALIZED VIEW")
         lines.add(
-            statement, EXCLUSIVE, one.identity, seconds=speed.ddl_seconds, blocks="readers of the view",
-            size=-measured["bytes"] if drops else 0, note="all of the swap in one transaction", ledger=moved if last else "",
+            statement, EXCLUSIVE, names, seconds=speed.ddl_seconds, blocks="readers of the view",
+            size=-dropped if last else 0, note="all of the swap in one transaction",
+            ledger=f"moved {described(group)}" if last else "",
         )  # fmt: skip
 
 

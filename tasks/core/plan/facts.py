@@ -11,7 +11,7 @@ import asyncpg
 from tasks.core import domain_status, golang_migrate, legacy_statements, sql_files
 from tasks.core.collisions import Collision, find_collisions
 from tasks.core.database import Connection, Database, connect
-from tasks.core.dependents import Swap, compose_swap
+from tasks.core.dependents import Swap, compose_swap, in_groups
 from tasks.core.duplicates import Duplicate, find_duplicates
 from tasks.core.function_bodies import LegacyFunction, find_legacy_functions
 from tasks.core.legacy_statements import StatementReport
@@ -44,9 +44,8 @@ class Facts:
     Attributes:
         done: the row of read_transform_progress.sql: what of the transform is in place; with `to_fill` campaigns left.
         rehearsal: None where the legacy columns are gone, or where nothing could be tried out.
-        view_is_there: whether the compatibility view has been made by an earlier run.
-        materialized: the statements for each materialized view that is built anew, and the row of
-            measure_materialized_view.sql, by its oid.
+        swaps: the statements for materialized views that are built anew together, by their group.
+        materialized: the row of measure_materialized_view.sql for each of them, by its identity.
         version: golang-migrate's version, with `has_version_table` for an empty table.
         results: tables of validation results beside the domains, and how many domains they would change.
     """
@@ -58,8 +57,8 @@ class Facts:
     to_fill: int
     speed: Speed
     rehearsal: Rehearsal | None
-    view_is_there: bool
-    materialized: dict[int, tuple[Swap, asyncpg.Record]]
+    swaps: dict[str, Swap]
+    materialized: dict[str, asyncpg.Record]
     indexes: list[IndexBuild]
     collisions: list[Collision]
     duplicates: list[Duplicate]
@@ -101,12 +100,9 @@ async def _gather(connection: Connection, parameters: MigrateParameters, stateme
     status_trigger = await connection.fetchrow(sql_files.query("needs_status_guard"))
     assert done is not None
     assert status_trigger is not None
-    present = {
-        name: await connection.fetchval(
-            "SELECT to_regclass(format('%I.%I', current_schema(), $1::text)) IS NOT NULL", name
-        )
-        for name in ("campaigns_with_legacy_columns", "migration_runs")
-    }
+    ledger_is_there = await connection.fetchval(
+        "SELECT to_regclass(format('%I.migration_runs', current_schema())) IS NOT NULL"
+    )
     to_fill = await connection.fetchval(sql_files.query("count_campaigns_to_fill")) if done["measured"] else -1
     duplicates = [] if parameters.keep_duplicates else await find_duplicates(connection, renamed)
     results = await connection.fetch(domain_status.results_query()) if legacy else []
@@ -121,8 +117,8 @@ async def _gather(connection: Connection, parameters: MigrateParameters, stateme
     return Facts(
         state=state, parameters=parameters, legacy=legacy, done=done, speed=speed,
         to_fill=speed.sizes.campaigns_rows if to_fill < 0 else to_fill, rehearsal=rehearsal,
-        view_is_there=present["campaigns_with_legacy_columns"], ledger_is_there=present["migration_runs"],
-        materialized=await _materialized(connection, rehearsal), indexes=indexes, collisions=collisions,
+        ledger_is_there=ledger_is_there, indexes=indexes, collisions=collisions,
+        swaps=await _swaps(connection, rehearsal), materialized=await _materialized(connection, rehearsal),
         duplicates=duplicates, has_version_table=version_table, version=version,
         results=[row["table_name"] for row in results if row["problem"] is None], status_trigger=status_trigger,
         status_changes=await _status_changes(connection, parameters) if results else 0,
@@ -160,14 +156,23 @@ def _as_row(index: IndexBuild) -> dict[str, Any]:
     return {"index_name": index.name, "table_name": index.table_name, "definition": index.definition}
 
 
-async def _materialized(connection: Connection, rehearsal: Rehearsal | None) -> dict[int, tuple[Swap, asyncpg.Record]]:
-    """What is known of the materialized views that are to be built anew."""
+async def _swaps(connection: Connection, rehearsal: Rehearsal | None) -> dict[str, Swap]:
+    """How the materialized views that are built anew are swapped, by their group."""
+    groups = in_groups(rehearsal.dependents if rehearsal is not None else [])
+    return {
+        group[0].group: await compose_swap(connection, group)
+        for group in groups
+        if group[0].kind == "materialized view" and not any(one.problem for one in group)
+    }
+
+
+async def _materialized(connection: Connection, rehearsal: Rehearsal | None) -> dict[str, asyncpg.Record]:
     found = {}
     for one in rehearsal.dependents if rehearsal is not None else []:
-        if one.kind == "materialized view" and not one.problem:
+        if one.kind == "materialized view":
             row = await connection.fetchrow(sql_files.query("measure_materialized_view"), one.oid)
             assert row is not None
-            found[one.oid] = (await compose_swap(connection, one), row)
+            found[one.identity] = row
     return found
 
 

@@ -37,6 +37,17 @@ async def check_triggers(subject: Subject) -> None:
         )
 
 
+async def check_event_triggers(subject: Subject) -> None:
+    """Event triggers of the database see every table, view and index that is made, changed or dropped, and may refuse it."""
+    for row in await subject.fetch("find_event_triggers"):
+        subject.warn(
+            "event-trigger",
+            f"event trigger {row['name']} calls {row['function']} at {row['event']}: it sees what this migration makes and drops",
+            "Make sure that it does not refuse it, or disable it meanwhile (ALTER EVENT TRIGGER ... DISABLE).",
+            [row["name"]],
+        )
+
+
 def _is_set_off(row: Record) -> bool:
     watched = set(row["columns"])
     written = {*catalog.PHASES_COLUMNS, *catalog.LEGACY_COLUMNS}

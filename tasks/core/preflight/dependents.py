@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import asyncpg
+
 from tasks.core.database import Connection, connect
 from tasks.core.dependents import Dependent
 from tasks.core.dependents.compatibility import VIEW
@@ -19,10 +21,14 @@ WHY = {
     "pg_policy": "a row security policy over a legacy column",
     "pg_proc": "a function that is bound to a legacy column",
     "pg_trigger": "a trigger that names a legacy column",
-    "pg_attrdef": "computed from a legacy column, and DROP COLUMN would take it along",
+    "pg_attrdef": "computed from a legacy column, and DROP COLUMN would take it along; computed from the phases it would have"
+    " other values, as it cannot look up how a status was written",
     "pg_statistic_ext": "extended statistics over a legacy column",
-    "pg_publication_rel": "a publication that filters its rows by a legacy column",
+    "pg_publication_rel": "a publication that filters its rows by a legacy column; a filter by the phases would publish others",
     "pg_class": "it reads a legacy column, directly or through another view",
+}
+WHY_RELATION = {
+    "S": "a sequence that is owned by a legacy column, and would go with it",
 }
 WHY_CONSTRAINT = {
     "c": "a check that ties a legacy column to other columns: only you can say what of it shall go on",
@@ -31,7 +37,10 @@ WHY_CONSTRAINT = {
     "p": "a primary key over a legacy column",
     "x": "an exclusion constraint over a legacy column",
 }
-REMEDY = "Drop it or rewrite it on current_phase and phase_status; nothing is dropped with CASCADE."
+REMEDY = (
+    "Drop it or rewrite it on current_phase and phase_status, which are there after --stop-after transform; nothing is dropped"
+    " with CASCADE."
+)
 SWAPPED = "{0} is built anew and swapped, and {1} is bound to the old one"
 
 
@@ -53,7 +62,9 @@ async def check_dependents(subject: Subject) -> None:
         async with _stage(subject) as connection:
             rehearsal = await rehearse(connection, subject.schema, subject.campaigns_oid, subject.parameters)
     except CannotRehearse as reason:
-        subject.warn(
+        passes = isinstance(reason.__cause__, asyncpg.LockNotAvailableError | asyncpg.QueryCanceledError)
+        is_refused = not passes and bool(await subject.fetch("find_event_triggers"))
+        (subject.block if is_refused else subject.warn)(
             "rehearsal-impossible",
             f"whether dependents of the legacy columns can be moved could not be tried out here: {reason}",
             "Each of them counts as a blocker until it can: let this role create objects in the schema.",
@@ -63,11 +74,19 @@ async def check_dependents(subject: Subject) -> None:
     closure = await subject.fetch("list_legacy_closure", subject.campaigns_oid, views)
     sorted_out = _sort_out(closure, moved)
     for description, why in sorted_out.blocked:
-        subject.block(
+        subject.block_contract(
             "dependent",
             f"{description} depends on campaign_type, status or launch_sequence: {why}",
             REMEDY,
             [description],
+        )
+    for row in await subject.fetch("find_unique_rules", subject.campaigns_oid):
+        subject.block_contract(
+            "unique-rule",
+            f"unique index {row['identity']} rests on a legacy column, and nothing would keep its rule once that is gone:"
+            f" {row['definition']}",
+            "Drop it, or put one on current_phase and phase_status in its place after --stop-after transform.",
+            [row["identity"]],
         )
     _tell_moved(subject, sorted_out)
     if sorted_out.handled:
@@ -121,6 +140,8 @@ def _catalog(one: Dependent) -> str:
 
 
 def _why(row: Record) -> str:
+    if row["catalog"] == "pg_class" and row["kind"] in WHY_RELATION:
+        return WHY_RELATION[row["kind"]]
     if row["catalog"] == "pg_constraint":
         return WHY_CONSTRAINT.get(row["kind"], "a constraint that ties a legacy column to something else")
     return WHY.get(row["catalog"], "it is of a kind that this migration does not know how to keep")

@@ -41,7 +41,7 @@ def _block_failing_writes(subject: Subject, one: LegacyFunction, named: set[str]
     told = [trigger for trigger in triggers if not any(f"trigger {trigger.name} on" in key for key in named)]
     if not one.fails_at_writes or not told:
         return
-    subject.block(
+    subject.block_contract(
         "trigger-reads-legacy-column",
         f"trigger {listed([trigger.name for trigger in told])} on campaigns calls {one.identity}, which reads"
         f" {_places(one.fails_at_writes)}: every write that fires it would fail once the legacy columns are gone",

@@ -88,6 +88,13 @@ class Subject:
         """Note something that stops the run."""
         self._find(code, "blocker", message, remedy, keys, count)
 
+    def block_contract(self, code: str, message: str, remedy: str, keys: Sequence[object] = (), count: int = 1) -> None:
+        """Note something that stops the cut-over; a run that rests before it may go on."""
+        if self.parameters.stop_after == "transform":
+            self.warn(code, f"in the way of the cut-over, not of the transform: {message}", remedy, keys, count)
+        else:
+            self.block(code, message, remedy, keys, count)
+
     def warn(self, code: str, message: str, remedy: str, keys: Sequence[object] = (), count: int = 1) -> None:
         """Note something that an operator should know."""
         self._find(code, "warning", message, remedy, keys, count)

@@ -92,6 +92,20 @@ def check_tables(subject: Subject) -> None:
             )
 
 
+async def check_row_type(subject: Subject) -> None:
+    """Columns of the row type of campaigns keep it from getting the phases columns."""
+    if subject.state is not State.LEGACY:
+        return
+    found = [row["description"] for row in await subject.fetch("find_row_type_columns", subject.campaigns_oid)]
+    if found:
+        subject.block(
+            "row-type-column",
+            f"columns are of the row type of campaigns, and PostgreSQL then adds no column to it: {listed(found)}",
+            "Change their type first, to jsonb (to_jsonb of the row) for one.",
+            found,
+        )
+
+
 def check_columns(subject: Subject) -> None:
     """Every column that this migration reads is there, with a type that it understands."""
     contracted = subject.state in {State.CONTRACTED, State.MIGRATED}
