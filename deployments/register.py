@@ -14,7 +14,8 @@ from prefect.exceptions import ObjectNotFound
 
 from deployments.automate import HEARTBEAT, read_automations, save_automations
 from tasks.blocks import PostgresDatabase
-from tasks.core.database import Database, database_from_surroundings
+from tasks.core.connection_strings import database_from_surroundings
+from tasks.core.database import Database
 
 POOL, QUEUE, BLOCK = "campaign-migrations", "campaigns", "campaigns"
 

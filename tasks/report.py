@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tasks import publish, recorder
 from tasks.core import report as reports
-from tasks.core import report_charts as charts
+from tasks.core import report_run_charts as charts
 from tasks.core.models import Outcome, StepRecord
 from tasks.core.run_report import RunReport
 from tasks.steps import MINUTE, step
@@ -32,7 +32,7 @@ async def write_report(outcome: Outcome, message: str) -> tuple[RunReport, dict[
     run.detail(str(run.directory))
     summary = run.report(outcome, message)
     await publish.page("summary", reports.summary_markdown(summary), f"{run.flow_name}: {outcome}")
-    timeline = charts.steps_chart(summary.steps)
+    timeline = charts.steps_chart(summary.steps, summary.locks)
     if timeline is not None:
         picture = b64encode(timeline.svg.encode()).decode()
         await publish.page(
