@@ -21,8 +21,8 @@ from uuid import uuid4
 from tasks.core import sql_files
 from tasks.core.approval import Approval
 from tasks.core.database import Database
-from tasks.core.progress import Meter, Reached
 from tasks.core.models import AnswerCheck, BackupManifest, LockHold, Outcome, PreflightReport, StepRecord
+from tasks.core.progress import Meter, Reached
 from tasks.core.run_report import RunReport
 from tasks.core.settings import Parameters
 
