@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prefect import flow
 
-from tasks import benchmark, command_line
+from tasks import approval, benchmark, command_line
 from tasks.backup import make_backup
 from tasks.blocks import PostgresDatabase
 from tasks.copies import copies
@@ -13,7 +13,7 @@ from tasks.core.settings import MigrateParameters
 from tasks.core_migrations import run_core_migrations
 from tasks.cut_over import hold_cut_over
 from tasks.ending import Ending, reported
-from tasks.endings import already_migrated, planned, resting, standing, succeeded
+from tasks.endings import already_migrated, awaiting_approval, planned, resting, standing, succeeded
 from tasks.gates import exclusively, taken_back_where_a_gate_fails
 from tasks.integration import run_integration
 from tasks.preflight import check_database, is_unproved, make_plan
@@ -31,6 +31,7 @@ async def migrate(database: PostgresDatabase, parameters: MigrateParameters = PL
     As it stands (mode=plan) it changes nothing and shows what it would do.
     """
     target = database.to_database()
+    await approval.hear(target, parameters)
     found = await check_database(target, parameters)
     if parameters.mode == "status":
         return standing(found)
@@ -46,15 +47,18 @@ async def migrate(database: PostgresDatabase, parameters: MigrateParameters = PL
     ):
         backup = await make_backup(target, parameters)
         inputs = await benchmark.draw_inputs(target, parameters)
-        if found.state in {State.CONTRACTED, State.MIGRATED}:  # an earlier run got further than the legacy columns
+        if found.state in {State.CONTRACTED, State.MIGRATED} or approval.was_measured(parameters):
             before: benchmark.Before = await benchmark.recall_before(target, parameters)
         else:
             before = await benchmark.measure_before(target, parameters, inputs, await made.before(backup))
+        if found.state in {State.LEGACY, State.DUAL}:  # no earlier run got further than the legacy columns
             await transform_data(target, parameters)
             await benchmark.compare_answers(target, parameters, inputs)
             if parameters.stop_after == "transform":
                 return resting(found)
             await hold_cut_over(target, parameters)
+            if parameters.require_approval and (deadline := await approval.ask(target, parameters)):
+                return awaiting_approval(target, deadline)
         await run_core_migrations(target, parameters)
         await validate_database(target, parameters)
         measured = await benchmark.measure_after(target, parameters, inputs, before, await made.after())

@@ -19,7 +19,8 @@ DATABASE_HELP = (
 EXIT_CODES = (
     "Exit codes: 0 the outcome is what was asked for; 2 a wrong flag or value; 3 a server or a login is not there;"
     " 4 preflight refused, or something the run needs is missing; 5 a gate or a step failed; 6 another run is active;"
-    " 7 the required target was missed; 8 the demo's server did not start; 70 a crash; 130 interrupted."
+    " 7 the required target was missed; 8 a server of our own did not start; 9 a pattern has become slower;"
+    " 10 the run awaits approval; 70 a crash; 130 interrupted."
 )
 
 
@@ -65,7 +66,7 @@ def _parse(
         help=description,
         help_epilogue=EXIT_CODES,
         version_flags=[],
-        default_parameter=cyclopts.Parameter(name_transform=_flag_name, negative=""),
+        default_parameter=cyclopts.Parameter(name_transform=flag_name, negative=""),
         help_format="plaintext",
     )
     app.default(command)
@@ -77,19 +78,20 @@ def _parse(
             line = " ".join(arguments)
             raise errors.BadInput(name="the command line", value=line, reason=str(error), remedy=remedy) from error
         first = error.__cause__.errors()[0]
-        flag = "--" + ".".join(_flag_name(str(part)) for part in first["loc"])
+        flag = "--" + ".".join(flag_name(str(part)) for part in first["loc"])
         raise errors.BadInput(name=flag, value=first["input"], reason=first["msg"], remedy=remedy) from error
     answer = function(*bound.args, **bound.kwargs)
     return answer if function is command else None
 
 
-def _flag_name(field: str) -> str:
+def flag_name(field: str) -> str:
+    """The flag of a field, without its dashes."""
     return "schema" if field == "schema_name" else cyclopts.default_name_transform(field)
 
 
 def _mappings_as_json(arguments: Sequence[str], model: type[BaseModel]) -> list[str]:
     """`--map-status KEY=VALUE`, as often as needed, becomes one JSON object, as keys may hold dots and blanks."""
-    mappings = {f"--{_flag_name(name)}" for name, field in model.model_fields.items() if field.default_factory is dict}
+    mappings = {f"--{flag_name(name)}" for name, field in model.model_fields.items() if field.default_factory is dict}
     collected: dict[str, dict[str, str]] = {}
     others: list[str] = []
     remaining = iter(arguments)

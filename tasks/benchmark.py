@@ -20,7 +20,7 @@ from tasks.core.benchmark import Ground
 from tasks.core.benchmark_models import BenchmarkInputs, BenchmarkRun, Comparison, Trend
 from tasks.core.database import Database
 from tasks.core.errors import NotComparable, RegressionFound, TargetMissed
-from tasks.core.models import CheckResult
+from tasks.core.models import AnswerCheck, CheckResult
 from tasks.core.settings import BenchmarkParameters, MigrateParameters, QuarterlyParameters
 from tasks.gates import hold_gate, tally
 from tasks.steps import step
@@ -64,7 +64,7 @@ async def measure_before(
 
 @step("benchmark-before")
 async def recall_before(database: Database, parameters: BenchmarkParameters) -> BenchmarkRun | None:
-    """What an earlier run measured on the legacy model, for a run that comes after the legacy columns went."""
+    """What an earlier run measured on the legacy model, for one that comes after the legacy columns went, or has waited."""
     run = recorder.current_run()
     measured = await benchmark_history.last_run(database, parameters.schema_name, "dual")
     run.note(before=measured)
@@ -109,14 +109,21 @@ async def measure_pair(
 
 @step("benchmark-inputs")
 async def draw_inputs(database: Database, parameters: BenchmarkParameters) -> BenchmarkInputs:
-    """Draw users, campaigns and dates from the data, for before and after alike."""
+    """Draw users, campaigns and dates from the data, for before and after alike.
+
+    A run that goes on after it has waited asks what it asked before.
+    """
+    if recorder.current_run().approval is not None:
+        measured = await benchmark_history.last_run(database, parameters.schema_name, "dual")
+        if measured is not None and measured.inputs is not None:
+            return measured.inputs
     return await core.draw_inputs(database, parameters.schema_name, seed=parameters.benchmark_seed)
 
 
 @step("answers")
 async def compare_answers(
     database: Database, parameters: MigrateParameters, inputs: BenchmarkInputs
-) -> list[CheckResult]:
+) -> list[AnswerCheck]:
     """Ask both models the same questions while both are live: a gate.
 
     Raises:
@@ -128,6 +135,7 @@ async def compare_answers(
     )
     run.note_extra(answers=[check.model_dump(mode="json") for check in checks])
     run.detail(tally(checks))
+    run.answers = checks
     await publish.models("answers", checks, "The same question to both models: one row for each pattern")
     await hold_gate("answers", checks, database, parameters)
     return checks

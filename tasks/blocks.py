@@ -8,7 +8,8 @@ from typing import Self
 from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
-from tasks.core.database import Database, TlsMode
+from tasks.core.database import Database, TlsMode, connect
+from tasks.core.state import read_state
 
 
 class PostgresDatabase(Block):
@@ -46,6 +47,18 @@ class PostgresDatabase(Block):
             tls_mode=self.tls_mode,
             tls_root_certificate=self.tls_root_certificate,
         )
+
+    async def test(self) -> str:
+        """Connect, and say what is there. Changes nothing.
+
+        Raises:
+            ServerUnreachable, LoginRefused, DatabaseMissing: with the remedy in the message.
+        """
+        target = self.to_database()
+        async with connect(target, purpose="test of the block") as connection:
+            state = await read_state(connection)
+            version = connection.get_server_version()
+        return f"{target.address} answers: PostgreSQL {version.major}.{version.minor}, a database in state {state}."
 
     @classmethod
     def without_password(cls, database: Database) -> Self:

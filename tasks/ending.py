@@ -11,9 +11,10 @@ from typing import Any, TypeAlias, TypeVar
 
 from prefect import State
 from prefect.context import FlowRunContext
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed
 
 from tasks import publish, recorder
+from tasks.approval import suspend_where_prefect_can_resume
 from tasks.blocks import PostgresDatabase
 from tasks.core import errors
 from tasks.core import report as reports
@@ -34,6 +35,7 @@ REFUSALS = (
     errors.ClientBinaryTooOld,
     errors.AnotherRunIsActive,
     errors.NotMigrated,
+    errors.ApprovalRejected,
 )
 
 log = logging.getLogger("tasks.run")
@@ -54,6 +56,13 @@ class Ending:
 
     def as_state(self) -> State[Any]:
         """The final state of the flow run."""
+        if self.outcome is Outcome.AWAITING_APPROVAL:
+            return Completed(name="Awaiting approval", message=self.message, data=self.error)
+        if isinstance(self.error, errors.ApprovalRejected):
+            return Cancelled(name="Rejected", message=self.message, data=self.error)
+        if isinstance(self.error, errors.AnotherRunIsActive) and _was_scheduled():
+            # Nobody has asked for this run, and the next one comes by itself: no reason to wake anybody.
+            return Completed(name="Skipped", message=f"Skipped. {self.message}", data=str(self.outcome))
         if self.well:
             return Completed(message=self.message, data=str(self.outcome))
         return Failed(message=self.message, data=self.error)
@@ -93,6 +102,8 @@ def reported(*, steps_in_all: int) -> Callable[[Story[P]], Conducted[P]]:
                     ending = ending.unreported(error)
                 else:
                     run.tell_end(report, files, well=ending.well)
+                if ending.outcome is Outcome.AWAITING_APPROVAL:
+                    await suspend_where_prefect_can_resume(run)
             return ending.as_state()
 
         # Prefect makes the form and checks the parameters from these; it would look the names up in this module.
@@ -143,6 +154,11 @@ def leave_report(run: Recorder, outcome: Outcome, message: str) -> None:
 def _flow_name(story: Callable[..., Any]) -> str:
     context = FlowRunContext.get()
     return context.flow.name if context is not None and context.flow is not None else story.__name__
+
+
+def _was_scheduled() -> bool:
+    context = FlowRunContext.get()
+    return context is not None and context.flow_run is not None and bool(context.flow_run.auto_scheduled)
 
 
 def _whom_to_call(run: Recorder) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from tasks.benchmark import Measured
+from tasks.core import errors
 from tasks.core.benchmark_models import BenchmarkRun, Comparison, Trend
 from tasks.core.comparison_tables import sentence
 from tasks.core.database import Database
@@ -52,6 +54,12 @@ def resting(found: PreflightReport) -> Ending:
         f"Both models are live: {found.campaigns:,} campaigns have phases, writers of either model are kept in step."
         " Move the application over, then run again without stop_after; flows.rollback goes back.",
     )
+
+
+def awaiting_approval(database: Database, deadline: datetime) -> Ending:
+    """Nothing goes on without a person's word."""
+    error = errors.AwaitingApproval(database=database.database, deadline=f"{deadline:%Y-%m-%d %H:%M %Z}")
+    return Ending(Outcome.AWAITING_APPROVAL, str(error), error)
 
 
 def succeeded(found: PreflightReport, comparison: Comparison | None) -> Ending:

@@ -83,7 +83,15 @@ async def exclusively(database: Database, parameters: Parameters) -> AsyncIterat
         AnotherRunIsActive: names the other one.
     """
     run = recorder.current_run()
-    async with runs.exclusive_run(database, parameters.schema_name, parameters, run.run_id, run.flow_name):
+    async with runs.exclusive_run(
+        database,
+        parameters.schema_name,
+        parameters,
+        run.run_id,
+        run.flow_name,
+        approval=run.approval,
+        abandon=getattr(parameters, "abandon", False),
+    ):
         yield
 
 

@@ -50,12 +50,14 @@ async def make_plan(database: Database, parameters: MigrateParameters) -> Plan:
 
 @step("standing", retry=False, timeout_seconds=MINUTE)
 async def read_standing(database: Database, parameters: Parameters) -> State:
-    """Read from the catalog where the database stands.
+    """Read from the catalog where the database stands, unless a run is just changing it.
 
     Raises:
+        AnotherRunIsActive: names that run.
         BadInput: if it holds no campaigns in this schema.
     """
     async with connect(database, schema=parameters.schema_name, purpose="standing") as connection:
+        await runs.stand_aside(connection, database, parameters.schema_name)
         state = await states.read_state(connection)
     recorder.current_run().note_extra(state=str(state))
     recorder.current().detail(str(state))

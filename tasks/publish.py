@@ -28,6 +28,7 @@ Key = Literal[
     "census",
     "backup",
     "answers",
+    "approval",
     "benchmark",
     "progress",
     "validation",
@@ -39,6 +40,7 @@ Key = Literal[
     "restore",
     "rollback",
     "summary",
+    "timeline",
     "trend",
 ]
 PROGRESS_EVERY_SECONDS = 3.0

@@ -19,8 +19,9 @@ from typing import Any, Protocol, TypeVar
 from uuid import uuid4
 
 from tasks.core import sql_files
+from tasks.core.approval import Approval
 from tasks.core.database import Database
-from tasks.core.models import LockHold, Outcome, StepRecord
+from tasks.core.models import AnswerCheck, BackupManifest, LockHold, Outcome, PreflightReport, StepRecord
 from tasks.core.progress import Meter, Reached
 from tasks.core.run_report import RunReport
 from tasks.core.settings import Parameters
@@ -113,6 +114,9 @@ class Recorder(StepLog):
     Attributes:
         run_id: a UUID, as text, new for each run.
         directory: where the report goes; it need not exist yet.
+        answers: what both models said to the same questions, once they were asked.
+        approval: where this run goes on with one that has waited for a person's word.
+        approval_page: what is shown to whoever is asked, once somebody is.
     """
 
     def __init__(self, flow_name: str, database: Database, parameters: Parameters) -> None:
@@ -124,6 +128,9 @@ class Recorder(StepLog):
         self.started_at = datetime.now(UTC)
         own = f"{self.started_at:%Y-%m-%dT%H-%M-%S}-{flow_name}-{self.run_id[:8]}"
         self.directory = (parameters.report_directory or Path("reports") / own).absolute()
+        self.approval: Approval | None = None
+        self.approval_page = ""
+        self.answers: Sequence[AnswerCheck] = ()
         self._facts: dict[str, Any] = {"extra": {"flow": flow_name}}
 
     def note(self, **facts: Any) -> None:
@@ -139,6 +146,18 @@ class Recorder(StepLog):
         """What `note_extra` has kept."""
         extra: dict[str, Any] = self._facts["extra"]
         return extra
+
+    @property
+    def preflight(self) -> PreflightReport:
+        """What this run has found before it changed anything."""
+        found: PreflightReport = self._facts["preflight"]
+        return found
+
+    @property
+    def backup(self) -> BackupManifest | None:
+        """The backup that this run has made, if it has."""
+        made: BackupManifest | None = self._facts.get("backup")
+        return made
 
     def add_locks(self, holds: Sequence[LockHold]) -> None:
         """Keep how long locks were held, of one step after another."""

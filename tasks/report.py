@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from base64 import b64encode
 from pathlib import Path
 
 from tasks import publish, recorder
 from tasks.core import report as reports
+from tasks.core import report_run_charts as charts
 from tasks.core.models import Outcome, StepRecord
 from tasks.core.run_report import RunReport
 from tasks.steps import MINUTE, step
@@ -30,6 +32,12 @@ async def write_report(outcome: Outcome, message: str) -> tuple[RunReport, dict[
     run.detail(str(run.directory))
     summary = run.report(outcome, message)
     await publish.page("summary", reports.summary_markdown(summary), f"{run.flow_name}: {outcome}")
+    timeline = charts.steps_chart(summary.steps, summary.locks)
+    if timeline is not None:
+        picture = b64encode(timeline.svg.encode()).decode()
+        await publish.page(
+            "timeline", f"![The steps in time](data:image/svg+xml;base64,{picture})\n", "How long each step took"
+        )
     seconds = time.perf_counter() - began
     run.steps["report"] = StepRecord(
         name="report", state="completed", seconds=seconds, detail=str(run.directory), began_at=moment

@@ -66,9 +66,9 @@ def execute(work: Work, *, prepare: Callable[[], State[Any] | None]) -> int:
         console = Console(highlight=False, width=PIPE_WIDTH)
     with shell_settings(), watching(console, COMPLAINTS) as screen, recorder.listening(screen):
         state = prepare() or asyncio.run(work())
-        if state.is_completed():
-            return 0
         error = asyncio.run(state.aresult(raise_on_failure=False))
+        if state.is_completed() and not isinstance(error, errors.MigrationToolError):
+            return 0
     if not isinstance(error, errors.MigrationToolError):
         raise error
     if not screen.told:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import textwrap
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
@@ -11,9 +12,11 @@ from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State as PrefectState
 from prefect.client.schemas.objects import TaskRun
+from prefect.context import TaskRunContext
 
 from tasks import recorder
 from tasks.core.errors import ServerUnreachable
+from tasks.core.models import StepRecord
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,6 +32,7 @@ CONNECTION_LOST = (
 )
 RETRY_DELAYS_SECONDS = (2.0, 10.0, 30.0)
 RETRY_JITTER = 0.5  # each delay is stretched by up to this share
+FIGURES_LENGTH = 90  # what fits on a line of the run's page
 MINUTE, HOUR = 60.0, 3600.0
 
 
@@ -46,8 +50,11 @@ def step(
     def decorate(function: Callable[P, Coroutine[Any, Any, R]]) -> Task[P, Coroutine[Any, Any, R]]:
         @functools.wraps(function)
         async def recorded(*args: P.args, **kwargs: P.kwargs) -> R:
-            with recorder.current().step(name):
-                return await function(*args, **kwargs)
+            steps = recorder.current()
+            with steps.step(name):
+                result = await function(*args, **kwargs)
+            _show_figures(steps.steps[name])
+            return result
 
         made: Task[P, Coroutine[Any, Any, R]] = task(
             name=name,
@@ -63,6 +70,14 @@ def step(
         return made
 
     return decorate
+
+
+def _show_figures(ended: StepRecord) -> None:
+    """What the step has brought stands behind its name in the run's page: the name goes to the server with the last state."""
+    context = TaskRunContext.get()
+    if context is not None:
+        brought = textwrap.shorten(ended.detail, FIGURES_LENGTH, placeholder=" ...")
+        context.task_run.name = f"{ended.name}: {brought}" if brought else ended.name
 
 
 def connection_was_lost(_task: Task[..., Any], _run: TaskRun, state: PrefectState[Any]) -> bool:

@@ -19,7 +19,7 @@ from tasks.core.benchmark_patterns import (
     normalise,
 )
 from tasks.core.database import Connection, Database, connect
-from tasks.core.models import CheckResult
+from tasks.core.models import AnswerCheck
 
 SUITE = "benchmark answers"
 SETTINGS = {"lock_timeout": "2s", "statement_timeout": "10min"}
@@ -27,7 +27,7 @@ SETTINGS = {"lock_timeout": "2s", "statement_timeout": "10min"}
 
 async def compare_answers(
     database: Database, schema: str, inputs: BenchmarkInputs, *, benchmark_writes: bool = False
-) -> list[CheckResult]:
+) -> list[AnswerCheck]:
     """Run both forms of each pattern in one REPEATABLE READ snapshot and compare their rows one by one.
 
     For a database in which both models live: after the transform, before the contract.
@@ -48,15 +48,17 @@ async def compare_answers(
 
 async def _compare(
     connection: Connection, pattern: Pattern, inputs: BenchmarkInputs, *, benchmark_writes: bool
-) -> CheckResult:
+) -> AnswerCheck:
     if pattern.writes and not benchmark_writes:
-        return CheckResult(suite=SUITE, name=pattern.test_name, status="SKIPPED", details=WRITES_NOT_ALLOWED)
+        return AnswerCheck(suite=SUITE, name=pattern.test_name, status="SKIPPED", details=WRITES_NOT_ALLOWED)
     started = perf_counter()
     legacy = await _answer(connection, pattern, pattern.legacy_query, inputs)
+    between = perf_counter()
     phases = await _answer(connection, pattern, pattern.phases_query, inputs)
+    ended = perf_counter()
     equal = sum(one == other for one, other in zip(legacy, phases, strict=False))
     longer = max(len(legacy), len(phases))
-    return CheckResult(
+    return AnswerCheck(
         suite=SUITE,
         name=pattern.test_name,
         status="PASS" if equal == longer else "FAIL",
@@ -64,7 +66,9 @@ async def _compare(
         valid_records=equal,
         invalid_records=longer - equal,
         success_rate=100 * equal / longer if longer else None,
-        execution_time_ms=1000 * (perf_counter() - started),
+        execution_time_ms=1000 * (ended - started),
+        legacy_ms=1000 * (between - started),
+        phases_ms=1000 * (ended - between),
         details=f"{longer} rows are the same" if equal == longer else first_difference(legacy, phases),
     )
 

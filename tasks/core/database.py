@@ -32,6 +32,8 @@ PLAIN_SETTINGS = {
     "extra_float_digits": "1",
     "plpgsql.extra_errors": "none",
 }
+# Notices of IF NOT EXISTS (a table, a column, a schema): to somebody who follows a run they say nothing.
+SKIPPED = {"42P07", "42701", "42P06"}
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 ENCRYPTED_MODES = frozenset({"require", "verify-ca", "verify-full"})
@@ -165,5 +167,8 @@ def _tls(database: Database) -> ssl.SSLContext | TlsMode:
 
 
 def _log_notice(_connection: Any, message: Any) -> None:
-    level = logging.WARNING if getattr(message, "severity_en", "") == "WARNING" else logging.INFO
+    if getattr(message, "sqlstate", "") in SKIPPED:
+        level = logging.DEBUG
+    else:
+        level = logging.WARNING if getattr(message, "severity_en", "") == "WARNING" else logging.INFO
     server_log.log(level, "%s", getattr(message, "message", str(message)))

@@ -93,6 +93,29 @@ class AnotherRunIsActive(MigrationToolError):
     exit_code = 6
 
 
+class RunAwaitsApproval(AnotherRunIsActive):
+    """Run {run} of {flow} on database {database!r}, schema {schema!r}, awaits approval until {deadline}. Approve or reject it on
+    its page in the Prefect UI, go on with --mode apply --approve {database}, or give it up with --abandon. Nothing was changed.
+    """
+
+
+class AwaitingApproval(MigrationToolError):
+    """Both models of database {database!r} are live, and the legacy columns stay until somebody approves: --mode apply
+    --approve {database} goes on, until {deadline}. --mode apply --abandon gives this run up and begins anew; flows.rollback
+    --abandon goes back.
+    """
+
+    exit_code = 10
+
+
+class ApprovalRejected(MigrationToolError):
+    """{who} rejected the cut-over: {reason}. The database is {state}. Run flows.migrate again to ask anew; flows.rollback
+    goes back.
+    """
+
+    exit_code = 4
+
+
 class TargetMissed(MigrationToolError):
     """The improvement is {improvement:.1f}% where {target:.1f}% were required ({verdict})."""
 

@@ -201,6 +201,13 @@ class CheckResult(Model):
     query: str = ""  # finds the bad rows again
 
 
+class AnswerCheck(CheckResult):
+    """One pattern asked in both forms, and how long each took, once."""
+
+    legacy_ms: float | None = None
+    phases_ms: float | None = None
+
+
 class StepRecord(Model):
     """One step of a run."""
 

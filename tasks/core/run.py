@@ -22,6 +22,7 @@ import asyncpg
 from pydantic import BaseModel
 
 from tasks.core import errors, sql_files
+from tasks.core.approval import Approval, settle_waiting_run
 from tasks.core.database import Connection, Database, connect
 from tasks.core.pooler import refuse_transaction_pooling
 from tasks.core.translation import CONNECTION_LOST, FOUND_CLOSED, translated
@@ -55,19 +56,35 @@ def session_lock_key(schema: str) -> int:
 
 @asynccontextmanager
 async def exclusive_run(
-    database: Database, schema: str, parameters: BaseModel, run_id: str, flow_name: str
+    database: Database,
+    schema: str,
+    parameters: BaseModel,
+    run_id: str,
+    flow_name: str,
+    *,
+    approval: Approval | None = None,
+    abandon: bool = False,
 ) -> AsyncIterator[Connection]:
     """Hold this tool's lock on a connection of its own while the body runs; the run's row says how it ended.
 
+    Args:
+        approval: of the run that has waited and that this one goes on with.
+        abandon: give up a run that awaits approval.
+
     Raises:
         AnotherRunIsActive: names the session that holds the lock, or one that a dead run has left at work.
+        RunAwaitsApproval: names the run that waits.
         TransactionPooling: a pooler in between shares sessions.
     """
     await refuse_transaction_pooling(database)
     purpose = f"{flow_name} run lock"
     async with connect(database, schema=schema, purpose=purpose, settings=SESSION_SETTINGS) as connection:
         with translated("beginning the run", "Nothing was changed; run again."):
-            await _begin(connection, database, schema, parameters, run_id, flow_name)
+            await _take_lock(connection, database, schema)
+            async with connection.transaction():
+                await settle_waiting_run(connection, database, schema, approval, abandon=abandon)
+                await _begin(connection, parameters, run_id, flow_name)
+            await connection.fetchval("SELECT pg_advisory_unlock($1)", session_lock_key(schema))
         outcome = "failed"
         try:
             yield connection
@@ -77,6 +94,18 @@ async def exclusive_run(
             raise
         finally:
             await _finish(connection, database, schema, run_id, outcome)
+
+
+async def stand_aside(connection: Connection, database: Database, schema: str) -> None:
+    """For what only looks, and must not look at a database that is just being changed.
+
+    Raises:
+        AnotherRunIsActive: names the session that is at work.
+    """
+    if await connection.fetchrow(sql_files.query("find_lock_holder"), lock_key(schema)) is not None:
+        raise errors.AnotherRunIsActive(
+            database=database.database, schema=schema, holder=await _holder(connection, lock_key(schema))
+        )
 
 
 @asynccontextmanager
@@ -100,9 +129,7 @@ async def work_session(database: Database, schema: str, run_id: str, purpose: st
         yield connection
 
 
-async def _begin(
-    connection: Connection, database: Database, schema: str, parameters: BaseModel, run_id: str, flow_name: str
-) -> None:
+async def _take_lock(connection: Connection, database: Database, schema: str) -> None:
     # A process that was killed a moment ago may hold it for another moment.
     if not await _lock(connection, EXCLUSIVE, lock_key(schema), seconds=MOMENT_SECONDS):
         raise errors.AnotherRunIsActive(
@@ -110,10 +137,10 @@ async def _begin(
         )
     await connection.execute(sql_files.query("create_ledger"))
     await _wait_for_orphans(connection, database, schema)
-    try:
-        await connection.execute(sql_files.query("close_dead_runs"), UUID(run_id))
-    finally:
-        await connection.fetchval("SELECT pg_advisory_unlock($1)", session_lock_key(schema))
+
+
+async def _begin(connection: Connection, parameters: BaseModel, run_id: str, flow_name: str) -> None:
+    await connection.execute(sql_files.query("close_dead_runs"), UUID(run_id))
     await connection.execute(
         sql_files.query("insert_run"),
         UUID(run_id),

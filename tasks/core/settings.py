@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,11 +13,32 @@ PhaseStatus = Literal["not_started", "in_progress", "paused", "completed", "fail
 PHASES: tuple[Phase, ...] = ("setup", "generation", "dns_validation", "http_keyword_validation", "analysis")
 PHASE_STATUSES: tuple[PhaseStatus, ...] = ("not_started", "in_progress", "paused", "completed", "failed")
 
+# What an operator decides each time; the rest follows in the order of the models.
+ASKED_FIRST = (
+    "mode", "confirm", "stop_after", "require_approval", "approve", "abandon", "on_failed_gate", "restore_check",
+)  # fmt: skip
+
+
+def _in_order(schema: dict[str, Any]) -> None:
+    """Number the fields: a form that comes from a JSON column has lost their order, and goes by their position."""
+    fields: dict[str, Any] = schema.get("properties", {})
+    first = [name for name in ASKED_FIRST if name in fields]
+    for position, name in enumerate([*first, *(name for name in fields if name not in ASKED_FIRST)]):
+        fields[name]["position"] = position
+
+
+CONFIG = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_in_order)
+ABANDON: bool = Field(
+    default=False,
+    title="Abandon a waiting run",
+    description="Give up a run that awaits approval, and go on without it.",
+)
+
 
 class Parameters(BaseModel):
     """What every flow takes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = CONFIG
 
     schema_name: str = Field(
         default="public", min_length=1, title="Schema", description="Schema that holds campaigns and generated_domains."
@@ -32,7 +53,7 @@ class Parameters(BaseModel):
 class Contacts(BaseModel):
     """Whom to call when something fails."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = CONFIG
 
     database: str = Field(default="", description="Database administrator: performance and schema issues.")
     development: str = Field(default="", description="Development team: application compatibility.")
@@ -42,7 +63,7 @@ class Contacts(BaseModel):
 class LockLimits(BaseModel):
     """How long our locks may be waited for."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = CONFIG
 
     lock_timeout_ms: int = Field(
         default=100,
@@ -61,7 +82,7 @@ class LockLimits(BaseModel):
 class Pace(BaseModel):
     """Whom the batches of the transform wait for."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = CONFIG
 
     max_replica_lag_seconds: float = Field(
         default=30.0, gt=0, description="Pause while a replica is further behind than this."
@@ -211,6 +232,20 @@ class MigrateParameters(BenchmarkParameters):
         title="Legacy statement hours",
         description="How far back statements that name legacy columns hold up the cut-over (needs pg_stat_statements).",
     )
+    require_approval: bool = Field(
+        default=False,
+        title="Require approval",
+        description="Wait before the legacy columns go, until somebody approves (this run's page, or --approve).",
+    )
+    approval_hours: float = Field(
+        default=72.0, gt=0, le=2160, title="Approval hours", description="How long to wait for an approval."
+    )
+    approve: str = Field(
+        default="",
+        title="Approve",
+        description="Go on with the run that awaits approval: the name of the database, typed out.",
+    )
+    abandon: bool = ABANDON
     pace: Pace = Field(default_factory=Pace, title="Pace", description="Whom the batches of the transform wait for.")
     locks: LockLimits = Field(default_factory=LockLimits, title="Locks", description="Limits of our locks.")
     contacts: Contacts = Field(default_factory=Contacts, title="Contacts", description="Whom a failure names.")
@@ -246,6 +281,7 @@ class RollbackParameters(Parameters):
         title="Forget",
         description="Instead: drop the backup tables of the migration, when the team is sure. The pg_dump stays.",
     )
+    abandon: bool = ABANDON
     locks: LockLimits = Field(default_factory=LockLimits, title="Locks", description="Limits of our locks.")
     contacts: Contacts = Field(default_factory=Contacts, title="Contacts", description="Whom a failure names.")
 
@@ -257,7 +293,7 @@ class ValidateParameters(Parameters):
 class BloatLimits(BaseModel):
     """From when on an index counts as bloated: both must be reached."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = CONFIG
 
     percent: float = Field(default=40.0, ge=0, le=100, description="Share of the index that is air, in percent.")
     megabytes: float = Field(default=10.0, ge=0, description="Air in the index, in MB.")
@@ -286,7 +322,7 @@ SampleProfile = Literal["plain", "production"]
 class DemoParameters(BaseModel):
     """Parameters of flows.demo."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = CONFIG
 
     campaigns: int = Field(default=2000, ge=1, description="Campaigns of the sample database.")
     domains: int = Field(default=200_000, ge=0, description="Domains of the sample database.")

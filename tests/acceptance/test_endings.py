@@ -12,7 +12,7 @@ from prefect import flow, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from pydantic import SecretStr
 
-from tasks import recorder, steps
+from tasks import ending, recorder, steps
 from tasks.blocks import PostgresDatabase
 from tasks.core import errors
 from tasks.core.models import Outcome
@@ -91,6 +91,22 @@ async def test_a_lost_connection_is_tried_again_and_the_attempts_are_counted(
 
     assert state.name == "Completed"
     assert (_report(tmp_path)["steps"][0]["state"], _report(tmp_path)["steps"][0]["attempts"]) == ("completed", 3)
+
+
+async def test_a_scheduled_run_that_meets_another_one_is_skipped_and_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ending, "_was_scheduled", lambda: True)
+
+    @step("work")
+    async def work() -> None:
+        raise errors.AnotherRunIsActive(database="d", schema="public", holder="session 7 of ada")
+
+    state = await _told(work)(BLOCK, Parameters(report_directory=tmp_path), return_state=True)
+
+    assert (state.name, state.is_completed()) == ("Skipped", True)
+    assert "session 7 of ada" in str(state.message)
+    assert _report(tmp_path)["outcome"] == "refused"
 
 
 async def test_a_crash_leaves_a_report_and_stays_a_crash(tmp_path: Path) -> None:

@@ -193,6 +193,31 @@ def test_stopping_after_the_transform_rests_with_both_models_and_goes_on_later(s
     assert "campaign_type" not in shell.columns(database)
 
 
+def test_a_run_that_awaits_approval_ends_with_10_holds_nothing_and_goes_on_once_it_is_approved(shell: Shell) -> None:
+    database = shell.database()
+    asked = shell.run("flows.migrate", database, "--mode", "apply", "--require-approval", *QUICK)
+
+    assert asked.explained(10, "awaiting_approval")
+    assert f"--approve {database.database}" in asked.err
+    assert asked.report is not None
+    backup = asked.report["backup"]["directory"]
+    assert {"campaign_type", "current_phase"} <= shell.columns(database)
+
+    # Whoever comes meanwhile is told which run waits, and what can be done about it.
+    other = shell.run("flows.migrate", database, "--mode", "apply")
+    assert other.explained(6, "refused")
+    assert asked.report["run_id"] in other.err
+    assert "--abandon" in other.err
+
+    done = shell.run("flows.migrate", database, "--mode", "apply", "--approve", database.database, *QUICK)
+    assert done.explained(0, "succeeded")
+    assert done.report is not None
+    assert done.report["backup"]["directory"] == backup
+    assert "by --approve" in done.report["extra"]["approved_by"]
+    assert done.report["benchmark"]["headline"] is not None
+    assert "campaign_type" not in shell.columns(database)
+
+
 def test_a_server_that_does_not_answer_ends_with_3(shell: Shell) -> None:
     done = shell.run("flows.migrate", "postgresql://app@127.0.0.1:1/campaigns")
 

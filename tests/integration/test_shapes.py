@@ -21,6 +21,7 @@ from tasks.core.database import Connection, Database
 from tasks.core.settings import LockLimits
 from tests.chain import MISCOUNTED, Chain
 
+MIGRATOR_ROLE = Path(__file__).resolve().parents[2] / "deployments" / "migrator-role.sql"
 SMALL = {"campaigns": 60, "domains": 1_200}
 SampleFactory = Callable[..., Any]
 
@@ -458,8 +459,9 @@ async def roles(chain: Chain) -> AsyncIterator[Roles]:
     await chain.execute(
         f"""
         CREATE ROLE "{found.owner}" NOLOGIN;
-        CREATE ROLE {found.worker} LOGIN PASSWORD 'x' IN ROLE "{found.owner}";
-        GRANT CREATE, USAGE ON SCHEMA public TO "{found.owner}";
+        SELECT set_config('migration.owner', '{found.owner}', false), set_config('migration.role', '{found.worker}', false);
+        {MIGRATOR_ROLE.read_text()}
+        ALTER ROLE {found.worker} PASSWORD 'x';
         GRANT CREATE ON DATABASE "{chain.database.database}" TO "{found.owner}";
         ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC;
         ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO PUBLIC;

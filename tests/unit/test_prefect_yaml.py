@@ -87,6 +87,15 @@ def test_the_form_of_a_deployment_explains_every_field(name: str) -> None:
             assert described.get("description") or referred.get("description"), f"{definition['title']}.{field}"
 
 
+def test_the_form_asks_first_what_an_operator_decides_each_time() -> None:
+    schema = _flow("migrate-to-phases").parameters.model_dump()
+    fields = schema["definitions"]["MigrateParameters"]["properties"]
+
+    ordered = sorted(fields, key=lambda name: fields[name]["position"])
+    assert ordered[:4] == ["mode", "stop_after", "require_approval", "approve"]
+    assert sorted(fields[name]["position"] for name in fields) == list(range(len(fields)))
+
+
 @each_deployment
 def test_the_database_is_referred_to_by_its_slug_so_that_no_password_is_copied(name: str) -> None:
     assert DEPLOYMENTS[name]["parameters"]["database"] == {
@@ -109,6 +118,8 @@ def test_a_scheduled_deployment_has_one_active_schedule_with_a_time_zone(name: s
 
     assert schedule["slug"] == slug
     assert schedule["active"] is True
+    model = inspect.signature(_flow(name).fn).parameters["parameters"].annotation
+    assert model(**schedule["parameters"]["parameters"]) == model()
     CronSchedule(cron=schedule["cron"], timezone=schedule["timezone"])
     minute, hour, *_ = schedule["cron"].split()
     assert 0 <= int(hour) < 6, "at night"

@@ -62,29 +62,27 @@ def as_markdown(plan: Plan) -> str:
         "| # | step | statement | lock | who waits | seconds | bytes | |", "|---:|---|---|---|---|---:|---:|---|",
     ]  # fmt: skip
     parts += [
-        f"| {line.position} | {line.step} | `{_cell(_short(line.statement, PAGE_LENGTH))}` | {_cell(_lock(line))} |"
+        f"| {line.position} | {line.step} | `{cell(_short(line.statement, PAGE_LENGTH))}` | {cell(_lock(line))} |"
         f" {line.blocks} | {seconds(line.expected_seconds)} | {size(line.expected_bytes)} |"
-        f" {_cell(_short(line.note, NOTE_LENGTH))} |"
+        f" {cell(_short(line.note, NOTE_LENGTH))} |"
         for line in plan.statements
     ]
     whole = [line for line in plan.statements if line.statement.startswith(SHOWN_WHOLE)]
     if whole:
         parts += ["", "## New definitions", ""]
         for line in whole:
-            title = f"{line.position}. {_cell(_short(line.statement, PAGE_LENGTH))}"
+            title = f"{line.position}. {cell(_short(line.statement, PAGE_LENGTH))}"
             parts += [f"<details><summary>{title}</summary>", "", "```sql", line.statement, "```", "", "</details>"]
     if plan.decisions:
         parts += ["", "## To be decided", "", "| what | as it stands | option |", "|---|---|---|"]
-        parts += [
-            f"| {_cell(one.question)} | {_cell(one.standing)} | `{_cell(one.option)}` |" for one in plan.decisions
-        ]
+        parts += [f"| {cell(one.question)} | {cell(one.standing)} | `{cell(one.option)}` |" for one in plan.decisions]
     parts += ["", "## Left to the application team", ""]
     if not plan.work_left:
         parts.append("Nothing that could be seen: no function and no live statement uses the legacy columns.")
     else:
         parts += ["| where | what | why |", "|---|---|---|"]
         parts += [
-            f"| {_cell(work.where)} | `{_cell(_short(work.what, PAGE_LENGTH))}` | {_cell(work.why)} |"
+            f"| {cell(work.where)} | `{cell(_short(work.what, PAGE_LENGTH))}` | {cell(work.why)} |"
             for work in plan.work_left
         ]
     return "\n".join(parts) + "\n"
@@ -126,5 +124,6 @@ def _short(text: str, width: int) -> str:
     return textwrap.shorten(text, width, placeholder=" ...")
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
+    """A text that fits into a cell of a markdown table, code or not."""
     return text.replace("|", "\\|").replace("`", "'").replace("\n", " ")
