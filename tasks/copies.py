@@ -19,6 +19,7 @@ from tasks.core.settings import BenchmarkParameters, MigrateParameters, Quarterl
 
 GIGABYTE = 1e9
 IN_USE = "new sessions would wait while it is made, which --paired allows"
+BOTH_LIVE = "both models were live in it, with the triggers that keep them in step, which its writes pay for"
 NO_COPY = (errors.CloneFailed, errors.ClientBinaryMissing, errors.ClientBinaryTooOld)
 log = logging.getLogger("tasks.run")
 
@@ -29,6 +30,7 @@ class Copies:
 
     Attributes:
         kept: the state before, copied by TEMPLATE before anybody else was connected; or why it could not be.
+        weakness: what makes that state another one than the untouched legacy model.
         spent: copies that patterns that write have had their turn on.
     """
 
@@ -36,6 +38,7 @@ class Copies:
     parameters: BenchmarkParameters
     cloner: Cloner
     kept: Clone | str | None = None
+    weakness: str = ""
     spent: list[Clone] = field(default_factory=list)
 
     async def before(self, backup: BackupManifest) -> Ground:
@@ -51,7 +54,7 @@ class Copies:
             with recorder.current().step("before-copy"):
                 kept = await self.cloner.by_restoring(kept, backup)
                 recorder.current().detail(kept.sentence)
-        return self._on(kept)
+        return self._on(kept.model_copy(update={"weakness": self.weakness}))
 
     async def after(self) -> Ground:
         """Where the phases model is measured: the database itself, writes on a copy."""
@@ -121,9 +124,11 @@ async def copies(
         if parameters.paired and isinstance(parameters, MigrateParameters) and parameters.stop_after is None:
             if state in {State.LEGACY, State.DUAL}:
                 with recorder.current().step("before-copy"):
+                    made.weakness = BOTH_LIVE if state is State.DUAL else ""
                     made.kept = await making.by_template()
                     said = made.kept.sentence if isinstance(made.kept, Clone) else f"by the backup: {made.kept}"
                     recorder.current().detail(said)
             else:
-                log.warning("Nothing is paired: the legacy columns are gone, their state before cannot be copied.")
+                reason = "nothing is paired: the legacy columns are gone, their state before cannot be copied"
+                recorder.current().skip("before-copy", reason)
         yield made

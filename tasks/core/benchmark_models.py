@@ -61,6 +61,7 @@ class Clone(Model):
     database: str
     method: CloneMethod
     why: str = ""  # why not by TEMPLATE, where it is not
+    weakness: str = ""  # what makes it another state than the one that is meant
     seconds: float
     bytes: int
 
@@ -72,7 +73,8 @@ class Clone(Model):
             "dump": "a fresh dump, restored: without bloat, which flatters it",
         }[self.method]
         reason = f" (not by TEMPLATE: {self.why})" if self.why else ""
-        return f"{how}{reason}; {self.bytes / 1e6:,.0f} MB in {self.seconds:.1f} s"
+        weak = f"; {self.weakness}" if self.weakness else ""
+        return f"{how}{reason}; {self.bytes / 1e6:,.0f} MB in {self.seconds:.1f} s{weak}"
 
 
 class IndexSize(Model):

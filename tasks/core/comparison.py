@@ -210,6 +210,8 @@ def _notes(before: BenchmarkRun, after: BenchmarkRun, pairs: list[tuple[PatternT
                 f"The number of {name} differs by more than {VOLUME_TOLERANCE:.0%}: {one:,} before, {other:,} after. "
                 "The figures compare different amounts of data."
             )
+    if before.clone is not None and before.clone.weakness:
+        notes.append(f"The state before is not the untouched one: {before.clone.weakness}.")
     names = {one.name for one, _ in pairs}
     notes += [
         f"{pattern.name} was measured in one of the runs only."

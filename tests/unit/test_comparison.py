@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tasks.core.benchmark_models import BenchmarkInputs, BenchmarkRun, PatternTiming, Work
+from tasks.core.benchmark_models import BenchmarkInputs, BenchmarkRun, Clone, PatternTiming, Work
 from tasks.core.comparison import compare
 from tasks.core.comparison_tables import COLUMNS, as_frame, as_markdown, sentence, write_csv
 from tasks.core.errors import NotComparable
@@ -166,3 +166,9 @@ def test_answers_that_differ_fail_their_pattern_and_stay_out_of_the_headline() -
     )
     assert (comparison.patterns[1].status, comparison.patterns[1].note) == ("failed", "the answers differ: row 1")
     assert comparison.headline.improvement_percent == pytest.approx(50)
+
+
+def test_a_copy_that_is_not_the_untouched_state_is_noted_beside_the_headline() -> None:
+    clone = Clone(database="c", method="template", seconds=1, bytes=1, weakness="both models were live in it")
+    comparison = compare(run(timing("a", 10), clone=clone), run(timing("a", 5)), target=40)
+    assert comparison.notes == ["The state before is not the untouched one: both models were live in it."]
