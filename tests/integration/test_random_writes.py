@@ -261,7 +261,7 @@ async def live_through(server: Database, template: Database, history: list[Write
 SETTINGS = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 
-@settings(SETTINGS, max_examples=8)
+@settings(SETTINGS, max_examples=5)
 @given(history=HISTORIES)
 def test_whatever_is_written_between_the_steps_the_metrics_equal_a_recount(
     server: Database, legacy_database: Database, history: list[Write | None]
