@@ -28,7 +28,7 @@ async def create_record(connection: Connection) -> None:
 
 async def hand_over(connection: Connection) -> None:
     """Give what was made since to the owner of campaigns, and take what PUBLIC was given by default privileges."""
-    await connection.execute("SELECT migration_hand_over()")
+    await connection.execute(sql_files.blocks(sql_files.script("rollback-data"))["hand_over"])
 
 
 async def add_mappings(connection: Connection, parameters: MigrateParameters) -> None:

@@ -96,7 +96,7 @@ async def expand(connection: Connection, parameters: MigrateParameters, run_id: 
     if not done["measured"]:
         await connection.execute("SELECT migration_mark_uncounted()")
         await call("migration_install_metrics()", {"generated_domains": "SHARE ROW EXCLUSIVE"})
-    await toolkit.hand_over(connection)
+    await connection.execute("SELECT migration_hand_over()")
     return holds
 
 
