@@ -68,7 +68,7 @@ statements AS (
     UNION ALL
     SELECT 10, format('ALTER MATERIALIZED VIEW %s CLUSTER ON %I', s.identity, i.relname) FROM subject AS s, indexes AS i WHERE i.indisclustered
 )
-SELECT s.nspname::text AS schema, s.relname::text AS name, t.spcname::text AS tablespace,
+SELECT s.nspname::text AS schema, quote_ident(s.nspname) AS quoted_schema, s.relname::text AS name, t.spcname::text AS tablespace,
     (SELECT m.amname::text FROM pg_am AS m WHERE m.oid = s.relam AND m.amname <> current_setting('default_table_access_method')) AS access_method,
     array(SELECT i.relname::text FROM indexes AS i ORDER BY i.relname) AS index_names,
     array(SELECT i.definition FROM indexes AS i ORDER BY i.relname) AS index_definitions,

@@ -166,8 +166,8 @@ BEGIN
     FOR made IN
         SELECT c.oid::regclass AS relation, c.relkind, pg_get_userbyid(c.relowner) AS owner,
             EXISTS (SELECT FROM aclexplode(c.relacl) AS g WHERE g.grantee = 0)
-            -- Two follow the grants on campaigns.
-            AND NOT (c.relname IN ('campaigns_with_legacy_columns', 'migration_legacy_values') AND EXISTS (
+            -- Some follow the grants on campaigns.
+            AND NOT (c.relname IN ('campaigns_with_legacy_columns', 'campaigns_with_legacy_columns_as_reader') AND EXISTS (
                 SELECT FROM pg_class AS t CROSS JOIN LATERAL aclexplode(t.relacl) AS g
                 WHERE t.oid = to_regclass(format('%I.campaigns', current_schema()))
                   AND g.grantee = 0 AND g.privilege_type = 'SELECT')) AS is_public
@@ -191,7 +191,8 @@ BEGIN
     END LOOP;
     FOR made IN
         SELECT p.oid::regprocedure AS function, pg_get_userbyid(p.proowner) AS owner,
-            p.proacl IS NULL OR EXISTS (SELECT FROM aclexplode(p.proacl) AS g WHERE g.grantee = 0) AS is_public
+            (p.proacl IS NULL OR EXISTS (SELECT FROM aclexplode(p.proacl) AS g WHERE g.grantee = 0))
+            AND p.proname <> 'migration_kept_values' AS is_public  -- follows the grants on campaigns, too
         FROM pg_proc AS p
         WHERE p.pronamespace = home
           AND (p.proname LIKE 'migration\_%' OR p.proname LIKE 'campaign\_metrics\_%'

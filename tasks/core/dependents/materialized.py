@@ -47,7 +47,7 @@ class _Member:
         return self.row["schema"], self.row["name"]
 
     def named(self, suffix: str = "") -> str:
-        return f"{_quoted(self.row['schema'])}.{_quoted(with_suffix(self.row['name'], suffix))}"
+        return f"{self.row['quoted_schema']}.{_quoted(with_suffix(self.row['name'], suffix))}"
 
 
 async def with_their_readers(
@@ -144,7 +144,7 @@ def _swap(members: Sequence[_Member], readers: Sequence[str]) -> list[str]:
     statements += readers
     statements += [f"DROP MATERIALIZED VIEW {member.named(FORMER)}" for member in reversed(members)]
     for member in members:
-        schema = _quoted(member.row["schema"])
+        schema = member.row["quoted_schema"]
         statements += [
             f"ALTER INDEX {schema}.{_quoted(with_suffix(name, ASIDE))} RENAME TO {_quoted(name)}"
             for name in member.row["index_names"]
