@@ -8,7 +8,7 @@ from prefect import State, flow
 
 from flows.migrate import migrate
 from tasks import command_line
-from tasks.core.settings import DemoParameters
+from tasks.core.demo_settings import DemoParameters
 from tasks.demo import as_own_ending, build_sample, sample_server, to_migrate
 
 DEFAULTS = DemoParameters()

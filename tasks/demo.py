@@ -14,9 +14,10 @@ from prefect.states import Completed, Failed
 from tasks import recorder
 from tasks.blocks import PostgresDatabase
 from tasks.core.database import Database
+from tasks.core.demo_settings import DemoParameters
 from tasks.core.sample import build_sample_database, create_database
 from tasks.core.server import PostgresServer, start_server
-from tasks.core.settings import DemoParameters, MigrateParameters
+from tasks.core.settings import MigrateParameters
 from tasks.steps import HOUR, step
 
 DATABASE = "campaigns"

@@ -15,9 +15,9 @@ from tasks import shell
 from tasks.arguments import parse, parse_with_database
 from tasks.command_line import run_with
 from tasks.core import errors
+from tasks.core.demo_settings import DemoParameters
 from tasks.core.settings import (
     BenchmarkParameters,
-    DemoParameters,
     LockLimits,
     MaintainParameters,
     MigrateParameters,
