@@ -6,6 +6,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field
 
+from tasks.core.settings import CONFIG, SampleProfile
+
 
 class DemoParameters(BaseModel):
     """Parameters of flows.demo."""
