@@ -31,6 +31,8 @@ CONTROL = (
     "//label[starts-with(normalize-space(), '{}')]/following::fieldset[1]"
     "//*[self::button or self::input or self::textarea][1]"
 )
+FIELD = "//label[starts-with(normalize-space(), '{}')]/following::fieldset[1]//*[self::input or self::textarea][1]"
+TAB = "//label[starts-with(normalize-space(), '{}')]/following::fieldset[1]//*[@role='tab'][normalize-space()='{}']"
 T = TypeVar("T")
 
 
@@ -71,9 +73,13 @@ class Browser:
         """Press the switch or button behind a label."""
         self._wait(f"press {label}", lambda: self._click_one(CONTROL.format(label)))
 
+    def tab(self, label: str, words: str) -> None:
+        """Choose between the kinds of value that a field may have, such as path and None."""
+        self._wait(f"choose {words} for {label}", lambda: self._click_one(TAB.format(label, words)))
+
     def type(self, label: str, text: str) -> None:
         """Write into the field behind a label, over what was there."""
-        field = self._wait(f"find {label}", lambda: self._find(CONTROL.format(label)))
+        field = self._wait(f"find {label}", lambda: self._find(FIELD.format(label)))
         self._show(field)
         field.send_keys(Keys.CONTROL, "a")
         field.send_keys(text)

@@ -114,7 +114,7 @@ def test_a_migration_is_started_approved_and_understood_in_the_browser(
         browser.press("Require approval")
         browser.screenshot("form")
         browser.type("Rounds", "5")
-        browser.click("path", "*[@role='tab'][1]")
+        browser.tab("Report directory", "path")
         browser.type("Report directory", str(reports))
         browser.click("Submit", "button")
         run_id = prefect_stack.latest_run("migrate-to-phases")
