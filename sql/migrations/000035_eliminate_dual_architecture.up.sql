@@ -1449,12 +1449,13 @@ BEGIN
     FROM pg_attribute AS a
     WHERE a.attrelid = campaigns_oid AND a.attnum = ANY (legacy_numbers) AND a.attcompression <> '' ORDER BY a.attnum;
 
+    -- A foreign key, such as to a table of the values that are allowed, is a rule like another: it goes and comes back as a check does.
     INSERT INTO migration_saved_objects (position, kind, identity, definition, comment, drop_statement, create_statement)
     SELECT 230, 'check constraint', k.conname, pg_get_constraintdef(k.oid), obj_description(k.oid, 'pg_constraint'),
            format('ALTER TABLE campaigns DROP CONSTRAINT %I', k.conname),
            format('ALTER TABLE campaigns ADD CONSTRAINT %I %s', k.conname, pg_get_constraintdef(k.oid))
     FROM pg_constraint AS k
-    WHERE k.conrelid = campaigns_oid AND k.contype = 'c' AND k.conkey <@ legacy_numbers ORDER BY k.conname;
+    WHERE k.conrelid = campaigns_oid AND k.contype IN ('c', 'f') AND k.conkey <@ legacy_numbers ORDER BY k.conname;
 
     INSERT INTO migration_saved_objects (position, kind, identity, definition, comment, options, drop_statement,
                                          create_statement)
@@ -1492,32 +1493,15 @@ BEGIN
     JOIN pg_index AS x ON x.indexrelid = to_regclass(format('%I.%I', current_schema(), s.identity))
     WHERE s.kind = 'index' AND x.indisreplident;
 
-    -- Foreign keys of the legacy columns themselves, such as to a table of the values that are allowed.
-    INSERT INTO migration_saved_objects (position, kind, identity, definition, comment, drop_statement, create_statement)
-    SELECT 240, 'foreign key', k.conname, pg_get_constraintdef(k.oid), obj_description(k.oid, 'pg_constraint'),
-           format('ALTER TABLE campaigns DROP CONSTRAINT %I', k.conname),
-           format('ALTER TABLE campaigns ADD CONSTRAINT %I %s', k.conname, pg_get_constraintdef(k.oid))
-    FROM pg_constraint AS k
-    WHERE k.conrelid = campaigns_oid AND k.contype = 'f' AND k.conkey <@ legacy_numbers ORDER BY k.conname;
-
     INSERT INTO migration_saved_objects (position, kind, identity, create_statement)
     SELECT 400, 'comment', s.kind || ' ' || s.identity,
            CASE s.kind
                WHEN 'column' THEN format('COMMENT ON COLUMN campaigns.%I IS %L', s.identity, s.comment)
                WHEN 'column not null' THEN format('COMMENT ON CONSTRAINT %I ON campaigns IS %L', s.definition, s.comment)
                WHEN 'check constraint' THEN format('COMMENT ON CONSTRAINT %I ON campaigns IS %L', s.identity, s.comment)
-               WHEN 'foreign key' THEN format('COMMENT ON CONSTRAINT %I ON campaigns IS %L', s.identity, s.comment)
                WHEN 'index' THEN format('COMMENT ON INDEX %I IS %L', s.identity, s.comment)
            END
     FROM migration_saved_objects AS s WHERE s.comment IS NOT NULL AND s.position BETWEEN 100 AND 399 ORDER BY s.id;
-
-    -- Without its index a replica identity is none, and every update that is published fails.
-    INSERT INTO migration_saved_objects (position, kind, identity, drop_statement, create_statement)
-    SELECT 335, 'replica identity', s.identity, 'ALTER TABLE campaigns REPLICA IDENTITY DEFAULT',
-           format('ALTER TABLE campaigns REPLICA IDENTITY USING INDEX %I', s.identity)
-    FROM migration_saved_objects AS s
-    JOIN pg_index AS x ON x.indexrelid = to_regclass(format('%I.%I', current_schema(), s.identity))
-    WHERE s.kind = 'index' AND x.indisreplident;
 
     -- Extended statistics over a legacy column, and publications that list one.
     INSERT INTO migration_saved_objects (position, kind, identity, definition, owner, drop_statement, create_statement)
