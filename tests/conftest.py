@@ -115,7 +115,7 @@ class Servers:
         return directory
 
     def _docker(self, version: str) -> Database:
-        from testcontainers.postgres import PostgresContainer  # noqa: PLC0415 - a second that only these runs need
+        from testcontainers.community.postgres import PostgresContainer  # noqa: PLC0415 - a second that only these runs need
 
         container = PostgresContainer(f"postgres:{version}", username="postgres", password=uuid.uuid4().hex)
         container.with_command("postgres -c shared_preload_libraries=pg_stat_statements")
