@@ -22,7 +22,7 @@ PHASES = (
     "current_phase", "phase_status", "progress", "domains", "leads", "dns_validated_domains", "http_validated_domains",
 )  # fmt: skip
 OURS = re.compile(
-    r"\b(campaigns_backup_000035|campaigns_pre_\w+_backup|migration_(runs|ledger|\w+_results|\w+_report)"
+    r"\b(campaigns_backup_000035|campaigns_pre_\w+_backup|migration_(runs|ledger|approvals|\w+_results|\w+_report)"
     r"|migration_performance_comparison|migration_benchmark_\w+)"
 )
 # Metrics that differ from a recount; no row is right.

@@ -18,7 +18,7 @@ DOWN35 = M / "000035_eliminate_dual_architecture.down.sql"
 UP36 = M / "000036_optimize_phases_indexes.up.sql"
 DOWN36 = M / "000036_optimize_phases_indexes.down.sql"
 LEGACY = ("campaign_type", "status", "launch_sequence")
-OURS = re.compile(r"\b(campaigns_backup_000035|campaigns_pre_\w+_backup|migration_(runs|ledger|\w+_results|\w+_report)"
+OURS = re.compile(r"\b(campaigns_backup_000035|campaigns_pre_\w+_backup|migration_(runs|ledger|approvals|\w+_results|\w+_report)"
                   r"|migration_performance_comparison|migration_benchmark_\w+)")  # fmt: skip
 
 RunPsql = Callable[..., "subprocess.CompletedProcess[str]"]

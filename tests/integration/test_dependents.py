@@ -76,7 +76,7 @@ def dump(database: Database) -> list[str]:
         [str(find_client_binary("pg_dump", 18)), "--schema-only"],
         env=database.client_environment(), check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
-    ours = re.compile(r"campaigns_backup_000035|campaigns_pre_\w+_backup|migration_(runs|ledger)")
+    ours = re.compile(r"campaigns_backup_000035|campaigns_pre_\w+_backup|migration_(runs|ledger|approvals)")
     entries = [entry for entry in re.split(r"\n--\n-- Name: ", text) if not ours.search(entry)]
     return sorted(line.rstrip(",") for entry in entries for line in entry.splitlines() if "restrict " not in line)
 

@@ -63,7 +63,7 @@ RESULT_ROWS = """
     SELECT (SELECT md5(string_agg(r::text, ';' ORDER BY r.id)) FROM dns_validation_results AS r)
         || (SELECT md5(string_agg(r::text, ';' ORDER BY r.id)) FROM http_keyword_results AS r)
 """
-OURS = re.compile(r"campaigns_backup_000035|campaigns_pre_\w+_backup|migration_(runs|ledger)")
+OURS = re.compile(r"campaigns_backup_000035|campaigns_pre_\w+_backup|migration_(runs|ledger|approvals)")
 
 
 async def plant(database: Database, *, stamped: bool = True) -> Database:

@@ -29,7 +29,7 @@ WHERE c.relnamespace = 'public'::regnamespace AND c.relname ~ '^(migration_|camp
 """
 # The books of runs and the two copies of campaigns stay until --forget.
 KEPT = {
-    "r migration_runs", "r migration_ledger", "S migration_ledger_id_seq", "r campaigns_backup_000035",
+    "r migration_runs", "r migration_ledger", "r migration_approvals", "S migration_ledger_id_seq", "r campaigns_backup_000035",
     "r campaigns_pre_migration_backup",
 }  # fmt: skip
 

@@ -9,11 +9,11 @@ from tasks.core.client_binaries import find_client_binary
 from tasks.core.database import Connection, Database, connect
 
 # What tells one run from another by design.
-RUN_BOOKS = ("migration_runs", "migration_ledger")
+RUN_BOOKS = ("migration_runs", "migration_ledger", "migration_approvals")
 SAVED = """position, kind, identity, definition, comment, statistics_target, options, owner, grants, drop_statement,
     create_statement"""
 TIMES = re.compile(r"(campaigns as they were at )[^']*|(campaign_metrics_fold\()'\d+'")
-OURS = re.compile(r"\b(campaigns_backup_000035|campaigns_pre_\w+_backup|migration_(runs|ledger))")
+OURS = re.compile(r"\b(campaigns_backup_000035|campaigns_pre_\w+_backup|migration_(runs|ledger|approvals))")
 OUR_TIMES = ["changed_at"]
 INVALID = "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT (indisvalid AND indisready AND indislive)"
 TABLES = """
