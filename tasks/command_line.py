@@ -7,6 +7,7 @@ import inspect
 import os
 import sys
 from collections.abc import Coroutine, Sequence
+from contextlib import ExitStack
 from typing import Any, NoReturn, TypeAlias
 
 from prefect import Flow, State
@@ -61,7 +62,7 @@ def run_with(flow: ReportingFlow, model: type[Parameters], arguments: Sequence[s
             ended: State[Any] = await flow(database=block, parameters=settled, return_state=True)
             return ended
 
-        return execute(work, prepare=lambda: _prepare(before))
+        return execute(work, prepare=lambda until_the_end: _prepare(before, until_the_end))
 
     return guarded(begin)
 
@@ -78,12 +79,12 @@ def run_alone(flow: ReportingFlow, model: type[BaseModel], *, module: str) -> No
             ended: State[Any] = await flow(parameters=parameters, return_state=True)
             return ended
 
-        return execute(work, prepare=lambda: find_prefect(StepLog()))
+        return execute(work, prepare=lambda until_the_end: find_prefect(StepLog(), until_the_end))
 
     sys.exit(guarded(begin))
 
 
-def _prepare(run_: Recorder) -> State[Any] | None:
+def _prepare(run_: Recorder, until_the_end: ExitStack) -> State[Any] | None:
     """Knock at the database before Prefect starts, which takes seconds: a wrong address or password is told at once.
 
     Returns:
@@ -93,7 +94,7 @@ def _prepare(run_: Recorder) -> State[Any] | None:
     try:
         with run_.step("connect"):
             asyncio.run(_knock(run_.database))
-        find_prefect(run_)
+        find_prefect(run_, until_the_end)
     except errors.MigrationToolError as error:
         ending = ending_of(error, run_)
         leave_report(run_, ending.outcome, ending.message)

@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-import threading
 from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
-from contextvars import copy_context
-from typing import Any, TypeAlias, TypeVar
+from contextlib import ExitStack, contextmanager
+from typing import Any, TypeAlias
 
 import prefect
 from prefect import State
 from prefect.client.orchestration import get_client
 from prefect.context import get_settings_context, use_profile
 from prefect.logging.configuration import setup_logging
-from prefect.settings import PREFECT_API_URL, get_current_settings
+from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 from rich.console import Console
 
 from tasks import recorder
 from tasks.core import errors
+from tasks.prefect_server import start_temporary_server
 from tasks.recorder import StepLog
 from tasks.terminal import watching
 
 Work: TypeAlias = Callable[[], Coroutine[Any, Any, State[Any]]]
-
-T = TypeVar("T")
 
 CRASHED, INTERRUPTED = 70, 130
 PIPE_WIDTH = 120  # columns, where there is no terminal to ask
@@ -51,12 +46,13 @@ SHELL_SETTINGS = {
 }
 
 
-def execute(work: Work, *, prepare: Callable[[], State[Any] | None]) -> int:
+def execute(work: Work, *, prepare: Callable[[ExitStack], State[Any] | None]) -> int:
     """Run a flow in this process, shown in the terminal.
 
     Args:
         work: the flow.
-        prepare: what comes before it, without an event loop; a state from it is the end.
+        prepare: what comes before it, without an event loop; a state from it is the end. What it puts on the stack stays
+            until the run is over.
 
     Returns:
         The exit code that the final state stands for.
@@ -64,8 +60,13 @@ def execute(work: Work, *, prepare: Callable[[], State[Any] | None]) -> int:
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=PIPE_WIDTH)
-    with shell_settings(), watching(console, COMPLAINTS) as screen, recorder.listening(screen):
-        state = prepare() or asyncio.run(work())
+    with (
+        shell_settings(),
+        watching(console, COMPLAINTS) as screen,
+        recorder.listening(screen),
+        ExitStack() as until_the_end,
+    ):
+        state = prepare(until_the_end) or asyncio.run(work())
         error = asyncio.run(state.aresult(raise_on_failure=False))
         if state.is_completed() and not isinstance(error, errors.MigrationToolError):
             return 0
@@ -91,41 +92,22 @@ def guarded(begin: Callable[[], int]) -> int:
         return CRASHED
 
 
-def find_prefect(steps: StepLog) -> None:
-    """Wait for the Prefect server that the settings name; without one, for Prefect's own temporary server.
+def find_prefect(steps: StepLog, until_the_end: ExitStack) -> None:
+    """Ask the Prefect server that the settings name whether it is there; where they name none, start a temporary one.
 
     Raises:
-        PrefectUnreachable: if the server that the settings name does not answer.
+        PrefectUnreachable: if it does not answer.
     """
-
-    def ask() -> tuple[str, Exception | None]:
-        with get_client(sync_client=True) as client:
-            return str(client.api_url), client.api_healthcheck()
-
     with steps.step("prefect-server"):
-        steps.detail(PREFECT_API_URL.value() or "a temporary one, as PREFECT_API_URL names none")
-        url, failure = _with_children_deaf_to_interrupts(ask)
+        url = PREFECT_API_URL.value()
+        steps.detail(url or "a temporary one, as PREFECT_API_URL names none")
+        if not url:
+            until_the_end.enter_context(temporary_settings({PREFECT_API_URL: start_temporary_server()}))
+            return
+        with get_client(sync_client=True) as client:
+            failure = client.api_healthcheck()
         if failure is not None:
             raise errors.PrefectUnreachable(url=url, reason=failure)
-
-
-def _with_children_deaf_to_interrupts(work: Callable[[], T]) -> T:
-    """Run what starts a server, so that Ctrl-C in the terminal is for us alone: the run still needs its server to end.
-
-    A process inherits the blocked signals of the thread that starts it. This thread goes on listening.
-    """
-    answer: Future[T] = Future()
-    context = copy_context()
-
-    def start() -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            answer.set_result(context.run(work))
-        except BaseException as error:  # noqa: BLE001 - it is raised again where the answer is waited for
-            answer.set_exception(error)
-
-    threading.Thread(target=start, daemon=True, name="prefect-server-start").start()
-    return answer.result()
 
 
 @contextmanager

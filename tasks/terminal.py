@@ -12,8 +12,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from tasks.core import plan as plans
+from tasks.core import preflight
 from tasks.core import report as reports
-from tasks.core.models import StepRecord
+from tasks.core.models import Outcome, StepRecord
 from tasks.core.progress import Reached
 from tasks.core.run_report import RunReport
 from tasks.recorder import Listener
@@ -21,6 +22,7 @@ from tasks.recorder import Listener
 PLAIN_LINE_EVERY_SECONDS = 5.0
 FULL_TABLE_WIDTH = 100
 LEFT_OUT_WHEN_NARROW = {"95% interval", "blocks"}  # the reports have them
+LOOKED_ONLY = {Outcome.PLANNED, Outcome.REFUSED}  # then what preflight found is what the run was for
 MARKS = {"completed": "[green]✓[/]", "failed": "[red]✗[/]", "skipped": "[dim]-[/]", "running": "…"}
 
 
@@ -49,6 +51,9 @@ class Closing(Listener):
         if report.plan:
             for part in plans.as_tables(report.plan, report.decisions, report.work_left):
                 self.console.print(part)
+        if report.preflight is not None and report.outcome in LOOKED_ONLY:
+            for finding in report.preflight.warnings:
+                self.console.print(f"[yellow]warning[/]  {escape(preflight.in_a_line(finding))}", soft_wrap=True)
         if well:
             self.console.print(f"[bold green]{report.outcome}[/]  {escape(report.message)}", soft_wrap=True)
         else:

@@ -179,6 +179,12 @@ def server(request: pytest.FixtureRequest) -> Database:
     return request.config.stash[SERVERS].get(request.param)
 
 
+@pytest.fixture(params=[EMBEDDED_VERSION, "15"], ids=lambda version: f"pg{version}")
+def private_binaries(request: pytest.FixtureRequest) -> Path | None:
+    """Whose server a program starts that brings its own: None for the embedded one."""
+    return request.config.stash[SERVERS].bin_directory(request.param)
+
+
 @pytest.fixture
 def server_directory() -> Iterator[Path]:
     """An empty directory for a server of a test's own, gone afterwards."""

@@ -768,6 +768,9 @@ BEGIN
         EXECUTE unit.statement;
     END LOOP;
     DROP TABLE IF EXISTS migration_saved_objects;
+    IF recorded THEN
+        RAISE NOTICE '000035 down: the legacy model is back: % campaign(s)', (SELECT count(*) FROM campaigns);
+    END IF;
 END
 $block$;
 -- end block: tidy

@@ -1779,6 +1779,12 @@ BEGIN
             WHERE s.position BETWEEN 100 AND 599 AND s.kind IN ('check constraint', 'column')
         ) AS f;
         INSERT INTO migration_saved_objects (position, kind, identity) VALUES (0, 'contracted', 'campaigns');
+        RAISE NOTICE '000035 drops from campaigns: %; migration_saved_objects holds what the way back needs', (
+            SELECT string_agg(format('%s (%s)', d.kind, d.how_many), ', ' ORDER BY d.first)
+            FROM (
+                SELECT s.kind, count(*) AS how_many, min(s.position) AS first FROM migration_saved_objects AS s
+                WHERE s.position BETWEEN 100 AND 599 AND s.drop_statement IS NOT NULL GROUP BY s.kind
+            ) AS d);
     END IF;
     PERFORM migration_hand_over();
 

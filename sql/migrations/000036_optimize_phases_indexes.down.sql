@@ -7,6 +7,7 @@ DECLARE
     home text := current_schema();
     mark CONSTANT text := 'phases migration: %';
     doomed record;
+    dropped text[] := '{}';
 BEGIN
     IF current_setting('lock_timeout') = '0' THEN
         PERFORM set_config('lock_timeout', '5s', true);
@@ -30,6 +31,7 @@ BEGIN
         ORDER BY relation.relname
     LOOP
         EXECUTE format('DROP INDEX %I.%I', home, doomed.relname);
+        dropped := dropped || doomed.relname::text;
     END LOOP;
 
     -- What the pipeline wrote down and was killed before it could mark.
@@ -46,6 +48,7 @@ BEGIN
         )
         LOOP
             EXECUTE format('DROP INDEX %I.%I', home, doomed.relname);
+            dropped := dropped || doomed.relname::text;
         END LOOP;
     END IF;
 
@@ -69,6 +72,7 @@ BEGIN
         )
         LOOP
             EXECUTE format('DROP INDEX %I.%I', home, doomed.relname);
+            dropped := dropped || doomed.relname::text;
         END LOOP;
     END IF;
 
@@ -81,5 +85,6 @@ BEGIN
     IF to_regprocedure(format('%I.phases_index_definitions()', home)) IS NOT NULL THEN
         EXECUTE format('DROP FUNCTION %I.phases_index_definitions()', home);
     END IF;
+    RAISE NOTICE '000036 down: indexes dropped: %', coalesce(nullif(array_to_string(dropped, ', '), ''), 'none');
 END
 $down$;

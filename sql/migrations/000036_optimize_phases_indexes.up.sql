@@ -107,6 +107,7 @@ DECLARE
     home text := current_schema();
     problems text;
     wanted record;
+    made integer := 0;
 BEGIN
     IF current_setting('lock_timeout') = '0' THEN
         PERFORM set_config('lock_timeout', '5s', true);
@@ -161,7 +162,9 @@ BEGIN
             format(' ON %I.%I ', home, wanted.table_name)
         );
         EXECUTE format('COMMENT ON INDEX %I.%I IS %L', home, wanted.index_name, wanted.purpose);
+        made := made + 1;
     END LOOP;
+    RAISE NOTICE '000036: % index(es) created, % were there already', made, (SELECT count(*) FROM phases_index_definitions()) - made;
 
     -- The pipeline writes down which index it builds before it does; killed in between, it leaves one without its mark.
     IF to_regclass(format('%I.migration_saved_objects', home)) IS NOT NULL THEN

@@ -1063,6 +1063,7 @@ $block$;
 DO $verdict$
 DECLARE
     failures text;
+    tally text;
     tests bigint;
     failed bigint;
 BEGIN
@@ -1073,12 +1074,18 @@ BEGIN
     INTO tests, failed, failures
     FROM migration_integration_results
     WHERE format('%s %s', run_id, test_run_timestamp) = current_setting('migration.tested_run');
+    SELECT string_agg(format('%s %s', counted.how_many, counted.status), ', ' ORDER BY counted.status) INTO tally
+    FROM (
+        SELECT status, count(*) AS how_many FROM migration_integration_results
+        WHERE format('%s %s', run_id, test_run_timestamp) = current_setting('migration.tested_run')
+        GROUP BY status
+    ) AS counted;
     IF tests = 0 THEN
         RAISE EXCEPTION 'no test was recorded';
     ELSIF failed > 0 THEN
         RAISE EXCEPTION 'integration test failed: % of % tests: %', failed, tests, failures
             USING HINT = 'SELECT * FROM migration_integration_test_report shows what happened.';
     END IF;
-    RAISE NOTICE 'integration test passed: % tests', tests;
+    RAISE NOTICE 'integration test passed: %', tally;
 END
 $verdict$;

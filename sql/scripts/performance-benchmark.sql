@@ -706,9 +706,14 @@ COMMENT ON VIEW migration_performance_comparison IS 'phases migration: the lates
 -- end block: benchmark_definitions
 
 -- One statement must not run for ever; psql's own setting comes back at the end.
-SELECT set_config('migration.benchmark_statement_timeout', current_setting('statement_timeout'), false) AS kept,
-       set_config('statement_timeout', '1h', false) AS statement_timeout
-WHERE current_setting('statement_timeout') = '0';
+DO $block$
+BEGIN
+    IF current_setting('statement_timeout') = '0' THEN
+        PERFORM set_config('migration.benchmark_statement_timeout', '0', false);
+        PERFORM set_config('statement_timeout', '1h', false);
+    END IF;
+END
+$block$;
 
 DO $block$
 DECLARE
@@ -895,8 +900,14 @@ END
 $block$;
 -- end block: hand_over
 
-SELECT set_config('statement_timeout', current_setting('migration.benchmark_statement_timeout'), false) AS statement_timeout
-WHERE nullif(current_setting('migration.benchmark_statement_timeout', true), '') IS NOT NULL;
+DO $block$
+BEGIN
+    IF current_setting('migration.benchmark_statement_timeout', true) <> '' THEN
+        PERFORM set_config('statement_timeout', current_setting('migration.benchmark_statement_timeout'), false);
+        PERFORM set_config('migration.benchmark_statement_timeout', '', false);
+    END IF;
+END
+$block$;
 
 SELECT r.test_name, r.architecture_type, r.execution_time_ms, r.rows_returned, r.blocks,
        coalesce('SKIPPED: ' || (r.details ->> 'skipped'), r.details ->> 'note') AS remark

@@ -1094,6 +1094,7 @@ $block$;
 DO $verdict$
 DECLARE
     failures text;
+    tally text;
     checks bigint;
     failed bigint;
 BEGIN
@@ -1105,12 +1106,18 @@ BEGIN
     INTO checks, failed, failures
     FROM migration_validation_results
     WHERE format('%s %s', run_id, validation_timestamp) = current_setting('migration.validated_run');
+    SELECT string_agg(format('%s %s', counted.how_many, counted.status), ', ' ORDER BY counted.status) INTO tally
+    FROM (
+        SELECT status, count(*) AS how_many FROM migration_validation_results
+        WHERE format('%s %s', run_id, validation_timestamp) = current_setting('migration.validated_run')
+        GROUP BY status
+    ) AS counted;
     IF checks = 0 THEN
         RAISE EXCEPTION 'no check was recorded';
     ELSIF failed > 0 THEN
         RAISE EXCEPTION 'validation failed: % of % checks: %', failed, checks, failures
             USING HINT = 'SELECT * FROM migration_validation_report shows the rows and the queries.';
     END IF;
-    RAISE NOTICE 'validation passed: % checks', checks;
+    RAISE NOTICE 'validation passed: %', tally;
 END
 $verdict$;

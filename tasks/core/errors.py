@@ -76,7 +76,7 @@ class DatabaseMissing(MigrationToolError):
 
 
 class Refused(MigrationToolError):
-    """Preflight found {count} blocker(s), nothing was changed. {summary}"""
+    """Preflight found {count} blocker(s), nothing was changed.{summary}"""
 
     exit_code = 4
 
@@ -208,6 +208,12 @@ class PrefectUnreachable(MigrationToolError):
     """
 
     exit_code = 3
+
+
+class PrefectNotStarted(PrefectUnreachable):
+    """The temporary Prefect server did not start: {reason}. Give it more time with
+    PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, or name another server with PREFECT_API_URL. Nothing was changed.
+    """
 
 
 class NotMigrated(MigrationToolError):

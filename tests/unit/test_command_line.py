@@ -199,8 +199,8 @@ def test_a_completed_run_ends_with_0_and_a_failed_one_with_the_code_of_its_error
 
     missed = errors.TargetMissed(improvement=1.0, target=40.0, verdict="not met")
 
-    assert shell.execute(never, prepare=lambda: Completed(message="done", data="succeeded")) == 0
-    assert shell.execute(never, prepare=lambda: Failed(message="missed", data=missed)) == 7
+    assert shell.execute(never, prepare=lambda _: Completed(message="done", data="succeeded")) == 0
+    assert shell.execute(never, prepare=lambda _: Failed(message="missed", data=missed)) == 7
 
 
 def test_quiet_settings_are_for_those_that_the_user_has_not_made(monkeypatch: pytest.MonkeyPatch) -> None:

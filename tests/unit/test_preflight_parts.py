@@ -141,8 +141,8 @@ def test_the_summary_names_the_first_blockers_with_keys_and_remedies() -> None:
         campaigns=0, domains=0, migration_version=None, migration_dirty=False, findings=[*findings, warning], census=[],
     )  # fmt: skip
     text = summary(report)
-    assert text.startswith("Thing 0 is wrong [k0]. Mend it. Thing 1")
-    assert text.endswith("And 2 more, in the findings.")
+    assert text.startswith("\n- Thing 0 is wrong [k0]. Mend it.\n- Thing 1")
+    assert text.endswith("\n- And 2 more, in the findings.")
     assert "hmm" not in text
 
 

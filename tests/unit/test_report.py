@@ -189,6 +189,7 @@ def test_a_report_written_twice_is_the_same(full: RunReport, tmp_path: Path) -> 
 
 def test_the_page_is_one_file_without_network_or_scripts(full: RunReport, tmp_path: Path) -> None:
     page = reports.write_reports(full, tmp_path)["html"].read_text()
+    assert "2026-01-01 00:00:00 to 2026-01-01 00:01:00 UTC" in page
     assert "<script" not in page
     assert "&lt;script&gt;" in page
     for reference in ("src=", 'href="http', "@import", "url(http", "<link"):

@@ -12,7 +12,7 @@ from rich.console import Console
 from tasks.core.benchmark_models import BenchmarkRun, PatternTiming
 from tasks.core.comparison import compare
 from tasks.core.comparison_tables import sentence
-from tasks.core.models import Outcome, StepRecord
+from tasks.core.models import Finding, Outcome, PreflightReport, State, StepRecord
 from tasks.core.run_report import RunReport
 from tasks.recorder import StepLog, listening
 from tasks.terminal import watching
@@ -87,6 +87,22 @@ def test_a_path_is_never_broken_over_two_lines(terminal: bool) -> None:  # noqa:
             steps.detail(path)
 
     assert path in file.getvalue()
+
+
+def test_a_run_that_only_looked_shows_each_warning_in_a_line_of_its_own() -> None:
+    def warning(number: int) -> Finding:
+        return Finding(
+            code="w", severity="warning", message=f"thing {number} [is] odd", remedy="Look.", keys=["a", "b"]
+        )
+
+    found = PreflightReport(
+        state=State.LEGACY, server_version="18.1", server_version_num=180001, schema_name="public", users_table=None,
+        campaigns=0, domains=0, migration_version=None, migration_dirty=False, findings=[warning(1), warning(2)], census=[],
+    )  # fmt: skip
+    looked = ended("Nothing was changed.").model_copy(update={"outcome": Outcome.PLANNED, "preflight": found})
+
+    assert "warning  Thing 1 [is] odd [a, b]. Look.\nwarning  Thing 2 [is] odd [a, b]. Look.\n" in shown(80, looked)
+    assert "warning" not in shown(80, looked.model_copy(update={"outcome": Outcome.SUCCEEDED}))
 
 
 def test_what_went_wrong_stands_on_the_other_stream() -> None:

@@ -6,7 +6,7 @@ import asyncpg
 
 from tasks.core import errors, sql_files
 from tasks.core.database import Connection, Database, connect
-from tasks.core.models import PreflightReport, State
+from tasks.core.models import Finding, PreflightReport, State
 from tasks.core.pooler import refuse_transaction_pooling
 from tasks.core.preflight import (
     activity,
@@ -166,16 +166,19 @@ def _report(subject: Subject) -> PreflightReport:
 
 
 def summary(report: PreflightReport) -> str:
-    """The blockers in one paragraph: each with its rows or objects and what to do."""
-    sentences = []
-    for finding in report.blockers[:SHOWN_IN_SUMMARY]:
-        named = [key for key in finding.keys if key not in finding.message]
-        keys = f" [{listed(named)}]" if named else ""
-        sentences.append(f"{_sentence(finding.message)}{keys}. {finding.remedy}")
+    """The blockers as a list, one to a line: each with its rows or objects and what to do."""
+    sentences = [in_a_line(finding) for finding in report.blockers[:SHOWN_IN_SUMMARY]]
     more = len(report.blockers) - SHOWN_IN_SUMMARY
     if more > 0:
         sentences.append(f"And {more} more, in the findings.")
-    return " ".join(sentences)
+    return "".join(f"\n- {sentence}" for sentence in sentences)
+
+
+def in_a_line(finding: Finding) -> str:
+    """What was found, where, and what to do."""
+    named = [key for key in finding.keys if key not in finding.message]
+    keys = f" [{listed(named)}]" if named else ""
+    return f"{_sentence(finding.message)}{keys}. {finding.remedy}"
 
 
 def _sentence(message: str) -> str:
