@@ -721,6 +721,7 @@ BEGIN
             EXECUTE saved.create_statement;
         END LOOP;
         COMMENT ON TABLE migration_saved_objects IS 'phases migration: taken back';
+        RAISE NOTICE '000035 down: the legacy model is back';
     END IF;
 END
 $block$;
@@ -768,9 +769,6 @@ BEGIN
         EXECUTE unit.statement;
     END LOOP;
     DROP TABLE IF EXISTS migration_saved_objects;
-    IF recorded THEN
-        RAISE NOTICE '000035 down: the legacy model is back: % campaign(s)', (SELECT count(*) FROM campaigns);
-    END IF;
 END
 $block$;
 -- end block: tidy
