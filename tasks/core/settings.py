@@ -177,10 +177,12 @@ class MigrateParameters(BenchmarkParameters):
     map_campaign_type: dict[str, Phase] = Field(
         default_factory=dict,
         title="Unknown campaign types",
-        description="Phase for each campaign_type that is not known.",
+        description="Phase for each campaign_type that is not known, such as bulk=generation.",
     )
     map_status: dict[str, PhaseStatus] = Field(
-        default_factory=dict, title="Unknown statuses", description="Phase status for each status that is not known."
+        default_factory=dict,
+        title="Unknown statuses",
+        description="Phase status for each status that is not known, such as stalled=paused.",
     )
     map_null_campaign_type: Phase | None = Field(
         default=None, title="Missing campaign type", description="Phase for campaigns whose campaign_type is NULL."
