@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import uuid
@@ -43,6 +44,11 @@ os.environ |= {
     # No reaper container: the tests stop theirs themselves, and its image would have to be fetched.
     "TESTCONTAINERS_RYUK_DISABLED": "true",
 }
+
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so would the programs that they press it in.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

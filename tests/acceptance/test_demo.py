@@ -7,7 +7,6 @@ import os
 import pty
 import re
 import select
-import signal
 import subprocess
 import sys
 import tempfile
@@ -127,8 +126,6 @@ def _interrupted(directory: Path, moment: str) -> tuple[int, str]:
     """Run the demo in a terminal and press Ctrl-C when it shows this step."""
     process, terminal = pty.fork()
     if process == 0:
-        # A shell that starts the tests in the background ignores Ctrl-C, and so would its children.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.chdir(ROOT)
         os.execvpe(sys.executable, _command(directory), _environment(directory))  # noqa: S606 - in the terminal's child
     screen, pressed, deadline = b"", False, time.monotonic() + SECONDS
