@@ -19,23 +19,20 @@ from tests.chain import OURS, Chain, difference, differences
 # What may hang on the table: all of it must be there again, as it was.
 SURROUNDINGS = """
 CREATE VIEW running_campaigns WITH (security_barrier) AS
-    SELECT id, name, status FROM campaigns WHERE status = 'running' GROUP BY id;
+    SELECT id, name, status FROM campaigns WHERE status = 'running' GROUP BY id, name, status;
 CREATE VIEW of_running AS SELECT count(*) AS "How Many" FROM running_campaigns;
 GRANT SELECT ON running_campaigns TO campaign_reader;
 COMMENT ON VIEW running_campaigns IS 'those that run';
 CREATE MATERIALIZED VIEW by_status AS SELECT status, count(*) AS campaigns FROM campaigns GROUP BY status;
 CREATE UNIQUE INDEX by_status_key ON by_status (status);
-CREATE FUNCTION running() RETURNS bigint STABLE BEGIN ATOMIC SELECT count(*) FROM campaigns WHERE status = 'running'; END;
 CREATE FUNCTION label_of(c campaigns) RETURNS text LANGUAGE sql STABLE AS 'SELECT c.name';
 ALTER TABLE campaigns ADD serial_no bigint GENERATED ALWAYS AS IDENTITY (INCREMENT 3), ADD old_no serial,
     ADD name_length integer GENERATED ALWAYS AS (length(name)) STORED, ADD "Odd, (name)" text DEFAULT E'a,\\n)b';
-ALTER TABLE campaigns ENABLE ROW LEVEL SECURITY;
 CREATE POLICY mine ON campaigns FOR SELECT TO campaign_reader USING (status <> 'archived');
 COMMENT ON POLICY mine ON campaigns IS 'archived ones are hidden';
 CREATE TABLE gate (id integer PRIMARY KEY);
 ALTER TABLE gate ENABLE ROW LEVEL SECURITY;
-CREATE POLICY through ON gate USING (EXISTS (SELECT FROM campaigns WHERE status = 'running'));
-CREATE RULE no_rename AS ON UPDATE TO campaigns WHERE new.name = 'forbidden' DO INSTEAD NOTHING;
+CREATE RULE told_of_the_end AS ON DELETE TO campaigns DO ALSO NOTIFY gone;
 CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
 CREATE TRIGGER told AFTER UPDATE OF status ON campaigns FOR EACH ROW WHEN (old.status <> new.status) EXECUTE FUNCTION nothing();
 ALTER TABLE campaigns DISABLE TRIGGER told;
@@ -47,6 +44,13 @@ ALTER TABLE campaigns ALTER user_id SET STATISTICS 77, ALTER name SET STORAGE EX
 GRANT SELECT (name), UPDATE (name) ON campaigns TO campaign_reader WITH GRANT OPTION;
 ALTER TABLE campaign_events ALTER CONSTRAINT campaign_events_campaign_id_fkey DEFERRABLE INITIALLY DEFERRED;
 """
+
+# Who may read some columns only cannot read through a view that obeys row level security: the two do not go together.
+READERS = """
+CREATE FUNCTION running() RETURNS bigint STABLE BEGIN ATOMIC SELECT count(*) FROM campaigns WHERE status = 'running'; END;
+CREATE POLICY through ON gate USING (EXISTS (SELECT FROM campaigns WHERE status = 'running'));
+"""
+SECURITY = "ALTER TABLE campaigns ENABLE ROW LEVEL SECURITY;"
 
 # What belongs to the legacy columns themselves and goes with them.
 OF_LEGACY_COLUMNS = """
@@ -95,11 +99,12 @@ def exact_dump(database: Database) -> str:
     return "\n".join(line for line in "\n".join(entries).splitlines() if "restrict " not in line)
 
 
-async def test_with_the_exact_order_the_dump_is_the_same_line_by_line(legacy_database: Database) -> None:
+@pytest.mark.parametrize("more", [READERS, SECURITY], ids=["readers", "row level security"])
+async def test_with_the_exact_order_the_dump_is_the_same_line_by_line(legacy_database: Database, more: str) -> None:
     chain = Chain(legacy_database)
     async with connect(legacy_database) as connection:
         details = OF_LEGACY_COLUMNS + (NAMED_NOT_NULL if connection.get_server_version().major >= 18 else "")
-    await chain.execute(SURROUNDINGS, details, "SELECT setval('campaigns_old_no_seq', 500)")
+    await chain.execute(SURROUNDINGS, more, details, "SELECT setval('campaigns_old_no_seq', 500)")
     lines, rows, as_it_was = chain.dump(), await chain.checksums(), exact_dump(legacy_database)
     answers = await chain.values("SELECT status || campaigns FROM by_status ORDER BY 1")
     await chain.up()
