@@ -20,6 +20,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
 PATIENCE_SECONDS = 40.0
+CLICK_SECONDS = 2.0
 SCREENSHOTS = Path(__file__).resolve().parents[1] / "reports" / "browser"
 FLAGS = [
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
@@ -58,6 +59,18 @@ class Browser:
     def click(self, words: str, element: str = "*") -> None:
         """Click what bears exactly these words."""
         self._wait(f"click {words}", lambda: self._click_one(f"//{element}[normalize-space()={words!r}]"))
+
+    def click_until(self, happened: Callable[[], bool], words: str, element: str = "*") -> None:
+        """Click until it has had its effect: a dialog that has not taken in what was typed last lets a click pass."""
+
+        def attempt() -> bool:
+            if happened():
+                return True
+            self._click_one(f"//{element}[normalize-space()={words!r}]")
+            time.sleep(CLICK_SECONDS)
+            return happened()
+
+        self._wait(f"click {words}", attempt)
 
     def menu(self, words: str) -> None:
         """Choose from the page's own menu, the three dots at its top."""
