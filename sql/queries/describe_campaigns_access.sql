@@ -2,6 +2,10 @@
 SELECT c.relrowsecurity AS row_security, c.relowner AS owner,
     r.rolsuper OR r.rolbypassrls OR NOT c.relforcerowsecurity AS owner_sees_all, c.relforcerowsecurity AS is_forced,
     current_setting('server_version_num')::integer AS version,
+    ARRAY(
+        SELECT a.attname::text FROM pg_index AS i JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+        WHERE i.indrelid = c.oid AND i.indisprimary
+    ) AS key_columns,
     -- Who may read some columns only: a view that is read with their rights would ask for all.
     (
         SELECT string_agg(DISTINCT CASE WHEN x.grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(x.grantee)::text END, ', ')

@@ -6,7 +6,7 @@ of ours, over a stand-in for campaigns that has the phases columns and no legacy
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -19,6 +19,7 @@ from tasks.core import sql_files, toolkit
 from tasks.core.database import Connection
 from tasks.core.dependents import Dependent, find_dependents
 from tasks.core.dependents.compatibility import READER_VIEW, VIEW, is_there, plain_names, statements
+from tasks.core.dependents.grouping import say_what_the_key_implies
 from tasks.core.settings import MigrateParameters
 
 STAND_IN, TRIED = "migration_rehearsal_campaigns", "migration_rehearsal"
@@ -180,7 +181,9 @@ async def _try_view(connection: Connection, campaigns: int, one: Dependent) -> s
         return f"it has {len(before)} columns and would have {len(after)}"
     async with plain_names(connection):
         printed = await connection.fetchval("SELECT pg_get_viewdef($1::oid)", tried)
-    if _with_campaigns(printed) != _with_campaigns(_query(one.definition)):
+    access = await connection.fetchrow(sql_files.query("describe_campaigns_access"), campaigns)
+    assert access is not None
+    if len({_with_campaigns(text, access["key_columns"]) for text in (printed, _query(one.definition))}) > 1:
         return "its new definition, as the server reads it, differs from the old one in more than the table"
     return await _still_reads(connection, campaigns, tried)
 
@@ -194,13 +197,14 @@ def _query(definition: str) -> str:
     return postgast.deparse(query)
 
 
-def _with_campaigns(query: str) -> str:
+def _with_campaigns(query: str, key: Collection[str]) -> str:
     """A query with campaigns in the place of the views that stand in for it, in one way of writing."""
     tree = postgast.parse(query)
     for table in postgast.find_nodes(tree, nodes.RangeVar):
         if table.schemaname and table.relname in {"campaigns", VIEW, READER_VIEW}:
             table.alias.aliasname = table.alias.aliasname or table.relname
             table.relname = "campaigns"
+    say_what_the_key_implies(tree, lambda table: table.relname == "campaigns" and bool(table.schemaname), key)
     return postgast.deparse(tree)
 
 

@@ -141,6 +141,14 @@ def warned(report: PreflightReport) -> dict[str, str]:
             id="function with a parsed body",
         ),
         pytest.param(
+            "CREATE VIEW a AS SELECT c.id, c.status, upper(c.campaign_type) AS kind, count(d.id) AS domains, c.*::text AS whole"
+            " FROM campaigns AS c LEFT JOIN generated_domains AS d ON d.domain_generation_campaign_id = c.id"
+            " GROUP BY c.id HAVING c.status <> 'failed' ORDER BY c.updated_at",
+            ["view public.a"],
+            [],
+            id="grouped by the primary key",
+        ),
+        pytest.param(
             "CREATE VIEW v AS SELECT status FROM campaigns;"
             " CREATE FUNCTION all_of_v() RETURNS SETOF v LANGUAGE sql AS 'SELECT * FROM v'",
             ["view public.v"],
@@ -275,6 +283,56 @@ async def test_a_publication_s_column_list_is_handled_and_its_row_filter_is_in_t
     report = await look_after("CREATE PUBLICATION filtering FOR TABLE campaigns WHERE (status <> 'archived')")
     (found,) = report.blockers
     assert "filters its rows" in found.message
+
+
+async def test_rules_of_the_core_tables_are_in_the_way_of_the_transform_too_unless_switched_off(
+    look_after: LookAfter,
+) -> None:
+    rules = [
+        f"CREATE RULE on_{event} AS ON {event} TO {table} DO {action}"
+        for table in ("campaigns", "generated_domains")
+        for event, action in (
+            ("update", "INSTEAD NOTHING"),
+            ("insert", "ALSO DELETE FROM campaign_exports WHERE false"),
+            ("delete", "ALSO NOTIFY gone"),
+        )
+    ]
+    found = (await look_after(*rules, stop_after="transform")).blockers
+    assert len(found) == len(rules)
+    assert "rule on_insert on campaigns rewrites every statement" in found[1].message
+    assert "DO  DELETE FROM campaign_exports" in found[1].message
+    assert "ALTER TABLE generated_domains DISABLE RULE on_update" in found[-1].remedy
+    switched_off = [f"ALTER TABLE {rule.split()[7]} DISABLE RULE {rule.split()[2]}" for rule in rules]
+    assert (await look_after(*rules, *switched_off)).blockers == []
+
+
+AFAR = """
+CREATE EXTENSION postgres_fdw;
+CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '192.0.2.1', dbname 'old');
+CREATE FOREIGN TABLE notes (id uuid, note text) SERVER far;
+"""
+
+
+async def test_views_over_foreign_tables_are_moved_and_what_only_their_server_knows_is_said(
+    look_after: LookAfter,
+) -> None:
+    report = await look_after(
+        AFAR,
+        "CREATE VIEW noted AS SELECT c.id, c.status, n.note FROM campaigns AS c JOIN notes AS n USING (id)",
+        "CREATE VIEW again AS SELECT * FROM notes",
+        "CREATE MATERIALIZED VIEW kept AS SELECT c.id, c.status, n.note FROM campaigns AS c JOIN again AS n USING (id)"
+        " WITH NO DATA",
+        "CREATE FOREIGN TABLE there (id uuid, state text OPTIONS (column_name 'status')) SERVER far"
+        " OPTIONS (table_name 'campaigns')",
+        "CREATE FOREIGN TABLE elsewhere (id uuid, status text) SERVER far",
+    )
+    assert report.blockers == []
+    found = {finding.code: finding for finding in report.warnings}
+    assert found["dependents-moved"].keys == ["materialized view public.kept", "view public.noted"]
+    assert found["foreign-table"].keys == ["there"]
+    assert "(dbname old, host 192.0.2.1)" in found["foreign-table"].message
+    assert found["materialized-from-afar"].keys == ["kept"]
+    assert "server far answers" in found["materialized-from-afar"].remedy
 
 
 RULE = "CREATE UNIQUE INDEX one_at_a_time ON campaigns (user_id, name) WHERE status = 'running'"

@@ -31,6 +31,31 @@ def test_columns_that_are_renamed_by_their_places_are_refused(text: str) -> None
         to_view(text, "public", "seen")
 
 
+KEYED = "FROM public.campaigns c LEFT JOIN public.items i ON i.of = c.id WHERE c.launch_sequence"
+
+
+@pytest.mark.parametrize(
+    ("text", "grouped"),
+    [
+        (f"SELECT c.id, upper(c.status), count(i.n) {KEYED} GROUP BY c.id", "c.id, c.status"),
+        (
+            f"SELECT c.id {KEYED} GROUP BY c.id, i.n HAVING c.status <> i.n ORDER BY c.name",
+            "c.id, i.n, c.status, c.name",
+        ),
+        (f"SELECT to_jsonb(c.*) {KEYED} GROUP BY c.id", "c.id, c.*"),
+        (f"SELECT c.status, max(c.id) {KEYED} GROUP BY c.status", "c.status"),
+        (f"SELECT (SELECT c.name FROM public.other c) {KEYED} GROUP BY c.id", "c.id"),
+        (f"SELECT (SELECT max(o.n) FROM public.other o WHERE o.s = c.status) {KEYED} GROUP BY c.id", "c.id, c.status"),
+        ("SELECT status, count(*) FROM public.campaigns GROUP BY id", "id, status"),
+        ("SELECT id, count(*) FROM archive.campaigns GROUP BY id", "id"),
+    ],
+)
+def test_what_the_primary_key_implies_in_a_group_is_said(text: str, grouped: str) -> None:
+    found = to_view(text, "public", "seen", ["id"])
+    assert found.partition(" GROUP BY ")[2].partition(" HAVING ")[0] == grouped
+    assert "GROUP BY " + text.partition(" GROUP BY ")[2] in to_view(text, "public", "seen")
+
+
 def test_what_writes_to_campaigns_is_refused() -> None:
     with pytest.raises(CannotRewrite, match="writes to campaigns"):
         to_view("UPDATE public.campaigns SET status = 'paused'", "public", "seen")

@@ -60,7 +60,7 @@ class _Campaigns:
 
     def to_view(self, statement: str, view: str) -> str:
         """The statement, reading this view in the place of the table."""
-        return to_view(statement, self.schema, view)
+        return to_view(statement, self.schema, view, self.access["key_columns"])
 
 
 async def find_dependents(connection: Connection, schema: str, campaigns: int) -> list[Dependent]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import postgast
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as nodes
+
+from tasks.core.dependents.grouping import say_what_the_key_implies
 
 LEGACY_COLUMNS = ("campaign_type", "status", "launch_sequence")
 # What a phases column answers to in an UPDATE OF list.
@@ -20,8 +22,11 @@ class CannotRewrite(Exception):
     """Why a definition cannot be rewritten."""
 
 
-def to_view(statement: str, schema: str, view: str) -> str:
+def to_view(statement: str, schema: str, view: str, key: Collection[str] = ()) -> str:
     """Let a statement, as the server prints it with nothing on its search path, read `view` wherever it read campaigns.
+
+    Args:
+        key: the columns of the primary key of campaigns: a view has none, so what is grouped by it says more.
 
     Raises:
         CannotRewrite: if it writes to campaigns, or renames its columns by their places: those are others after the way back.
@@ -36,6 +41,7 @@ def to_view(statement: str, schema: str, view: str) -> str:
         tables = [table for side in (join.larg, join.rarg) for table in postgast.find_nodes(side, nodes.RangeVar)]
         if join.alias.colnames and any(_is_campaigns(table, schema) for table in tables):
             raise CannotRewrite(_BY_PLACE)
+    say_what_the_key_implies(tree, lambda table: _is_campaigns(table, schema), key)
     for table in list(postgast.find_nodes(tree, nodes.RangeVar)):
         if _is_campaigns(table, schema):
             if table.alias.colnames:

@@ -37,6 +37,19 @@ async def check_triggers(subject: Subject) -> None:
         )
 
 
+async def check_rules(subject: Subject) -> None:
+    """Rules of the core tables rewrite our statements as they rewrite the application's, now and whenever metrics are written."""
+    for row in await subject.fetch("find_table_rules", subject.oids):
+        subject.block(
+            "rule",
+            f"rule {row['name']} on {row['table_name']} rewrites every statement of its kind, this migration's and its"
+            f" triggers' own, too: {row['definition']}",
+            "Make a trigger of it; triggers are kept. A rule that is not for UPDATE of campaigns may also be switched off"
+            f" meanwhile: ALTER TABLE {row['table_name']} DISABLE RULE {row['name']}.",
+            [row["name"]],
+        )
+
+
 async def check_event_triggers(subject: Subject) -> None:
     """Event triggers of the database see every table, view and index that is made, changed or dropped, and may refuse it."""
     for row in await subject.fetch("find_event_triggers"):

@@ -89,6 +89,15 @@ async def check_dependents(subject: Subject) -> None:
             [row["identity"]],
         )
     _tell_moved(subject, sorted_out)
+    for row in await subject.fetch(
+        "find_foreign_sources", [one.oid for one in sorted_out.moved if one.kind == "materialized view"]
+    ):
+        subject.warn(
+            "materialized-from-afar",
+            f"materialized view {row['view']} is built anew from foreign tables, too: {row['tables']}",
+            f"Make sure that server {row['servers']} answers; if it does not, the run stops there with both models live.",
+            [row["view"]],
+        )
     if sorted_out.handled:
         subject.warn(
             "dependents-recorded",

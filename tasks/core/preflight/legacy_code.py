@@ -101,6 +101,19 @@ async def check_written_views(subject: Subject) -> None:
         )
 
 
+async def check_foreign_tables(subject: Subject) -> None:
+    """Foreign tables that read a table campaigns: it may be this one, and only their server knows."""
+    for row in await subject.fetch("find_foreign_campaigns"):
+        subject.warn(
+            "foreign-table",
+            f"foreign table {row['name']} reads legacy columns of a table campaigns through server {row['server']}"
+            f" ({row['address']}): whether it is this one cannot be seen from here",
+            f"If it is, it fails once they are gone: ALTER FOREIGN TABLE {row['name']} OPTIONS (SET table_name"
+            " 'campaigns_with_legacy_columns') when that view is there. Other databases may hold such tables, too.",
+            [row["name"]],
+        )
+
+
 async def check_whole_rows(subject: Subject) -> None:
     """What PostgreSQL ties to campaigns as a whole and hands its rows on. Views of that kind are moved like other dependents."""
     around = Surroundings(schema=subject.schema)
