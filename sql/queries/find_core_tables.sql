@@ -11,8 +11,12 @@ SELECT
     (SELECT max(a.attnum) FROM pg_attribute AS a WHERE a.attrelid = c.oid)::integer AS last_column_number,
     EXISTS (SELECT FROM pg_inherits AS h WHERE c.oid IN (h.inhparent, h.inhrelid)) AS is_in_a_tree,
     ARRAY(
-        SELECT p.relid::regclass::text FROM pg_partition_tree(c.oid) AS p
-        JOIN pg_class AS f ON f.oid = p.relid AND f.relkind = 'f'
+        WITH RECURSIVE below (oid) AS (
+            SELECT h.inhrelid FROM pg_inherits AS h WHERE h.inhparent = c.oid
+            UNION
+            SELECT h.inhrelid FROM below AS b JOIN pg_inherits AS h ON h.inhparent = b.oid
+        )
+        SELECT f.oid::regclass::text FROM below AS b JOIN pg_class AS f ON f.oid = b.oid AND f.relkind = 'f' ORDER BY 1
     ) AS foreign_partitions,
     age(c.relfrozenxid)::bigint AS transaction_age,
     pg_total_relation_size(c.oid) AS total_bytes

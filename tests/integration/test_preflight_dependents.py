@@ -300,7 +300,7 @@ async def test_rules_of_the_core_tables_are_in_the_way_of_the_transform_too_unle
     found = (await look_after(*rules, stop_after="transform")).blockers
     assert len(found) == len(rules)
     assert "rule on_insert on campaigns rewrites every statement" in found[1].message
-    assert "DO  DELETE FROM campaign_exports" in found[1].message
+    assert "DO DELETE FROM campaign_exports" in found[1].message
     assert "ALTER TABLE generated_domains DISABLE RULE on_update" in found[-1].remedy
     switched_off = [f"ALTER TABLE {rule.split()[7]} DISABLE RULE {rule.split()[2]}" for rule in rules]
     assert (await look_after(*rules, *switched_off)).blockers == []
@@ -311,6 +311,14 @@ CREATE EXTENSION postgres_fdw;
 CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '192.0.2.1', dbname 'old');
 CREATE FOREIGN TABLE notes (id uuid, note text) SERVER far;
 """
+
+
+@pytest.mark.parametrize("table", ["campaigns", "generated_domains"])
+async def test_a_foreign_table_that_inherits_is_refused_and_not_asked(look_after: LookAfter, table: str) -> None:
+    codes = {
+        f.code for f in (await look_after(AFAR, f"CREATE FOREIGN TABLE more () INHERITS ({table}) SERVER far")).blockers
+    }
+    assert codes >= {"inheritance", "foreign-partition"}
 
 
 async def test_views_over_foreign_tables_are_moved_and_what_only_their_server_knows_is_said(

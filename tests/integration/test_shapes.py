@@ -208,7 +208,7 @@ BLOCKED = {
         + "CREATE EXTENSION postgres_fdw; CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw;"
         "ALTER TABLE generated_domains DROP CONSTRAINT generated_domains_fk;"
         "CREATE FOREIGN TABLE far_domains PARTITION OF generated_domains DEFAULT SERVER far",
-        "foreign tables among its partitions: far_domains",
+        "foreign tables among its partitions or children: far_domains",
     ),
 }
 

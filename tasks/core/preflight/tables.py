@@ -71,8 +71,8 @@ def check_tables(subject: Subject) -> None:
         if table["foreign_partitions"]:
             subject.block(
                 "foreign-partition",
-                f"{name} has foreign tables among its partitions: {listed(table['foreign_partitions'])}",
-                "They carry neither triggers nor indexes of ours: detach them.",
+                f"{name} has foreign tables among its partitions or children: {listed(table['foreign_partitions'])}",
+                "They carry neither triggers nor indexes of ours: detach them (DETACH PARTITION, NO INHERIT).",
                 table["foreign_partitions"],
             )
             # What they hold may not even be reachable.
