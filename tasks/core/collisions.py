@@ -95,15 +95,15 @@ async def keep_aside(connection: Connection, limits: LockLimits, run_id: str) ->
 async def _rename(
     connection: Connection, one: Collision, limits: LockLimits, run_id: str, holds: list[LockHold]
 ) -> None:
-    async def work(inside: Connection) -> None:
+    async def before(inside: Connection) -> None:
         await toolkit.create_record(inside)
         await inside.execute(
             sql_files.query("save_renamed"), one.kind, one.new_name, f"{one.name}: {one.found}", one.back_statement
         )
-        await inside.execute(one.rename_statement)
         await run.note(inside, run_id, "transform", f"{one.described} is now called {one.new_name}")
 
     # An index is renamed under a lock of its own, which keeps nobody waiting.
     tables = {} if one.kind == "index" else {one.table_name: "ACCESS EXCLUSIVE"}
-    await locks.under_lock(connection, one.rename_statement, tables, work, limits, holds)
+    statement = one.rename_statement
+    await locks.under_lock(connection, statement, tables, statement, limits, holds, before=before)
     log.info("%s is called %s from now on; the way back gives it its name again", one.described, one.new_name)

@@ -64,10 +64,7 @@ async def apply_core_migrations(
 async def _prepare_constraints(
     connection: Connection, parameters: MigrateParameters, run_id: str, holds: list[LockHold], progress: Progress
 ) -> None:
-    async def add_checks(inside: Connection) -> None:
-        await inside.execute("SELECT migration_add_checks()")
-
-    async def note(inside: Connection) -> None:
+    async def before(inside: Connection) -> None:
         await run.note(inside, run_id, "core-migrations", "check constraints added, not valid yet")
 
     progress("check constraints", 0, None)
@@ -76,7 +73,14 @@ async def _prepare_constraints(
     assert done is not None
     if not done["checked"]:
         await locks.under_lock(
-            connection, "migration_add_checks()", {}, add_checks, parameters.locks, holds, tables, note=note
+            connection,
+            "migration_add_checks()",
+            {},
+            "SELECT migration_add_checks()",
+            parameters.locks,
+            holds,
+            locked_inside=tables,
+            before=before,
         )
     await locks.set_limits(connection, parameters.locks, locks=False)
     await connection.execute("SELECT migration_validate_checks()")
@@ -152,13 +156,14 @@ async def run_migration(
         version_after: what golang-migrate's table says afterwards; None leaves it as it is.
     """
 
-    async def work(inside: Connection) -> None:
-        # The file last: it takes its lock inside, and everything after it would add to the hold.
+    async def before(inside: Connection) -> None:
         if version_after is not None:
             await golang_migrate.write_version(inside, version_after)
         await run.note(inside, run_id, "core-migrations", f"{version:06d} {direction}")
-        await inside.execute(text.replace(sql_files.blocks(text).get("tidy", ""), ""))
 
     text = sql_files.migration(version, direction)
+    text = text.replace(sql_files.blocks(text).get("tidy", ""), "")
     tables = LOCKED_BY_FILE.get((version, direction), {})
-    await locks.under_lock(connection, f"{version:06d} {direction}", {}, work, limits, holds, tables)
+    await locks.under_lock(
+        connection, f"{version:06d} {direction}", {}, text, limits, holds, locked_inside=tables, before=before
+    )

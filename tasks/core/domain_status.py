@@ -140,30 +140,29 @@ async def restore(
 async def _keep_rows(connection: Connection, limits: LockLimits, run_id: str, step: str, holds: list[LockHold]) -> None:
     """Bring in the trigger that keeps the other columns, only where the application's own would stamp them."""
 
-    async def work(inside: Connection) -> None:
-        await inside.execute("SELECT migration_status_keep_rows()")
+    async def before(inside: Connection) -> None:
         await run.note(inside, run_id, step, "trigger zzz_migration_keep_domain")
 
     found = await connection.fetchrow(sql_files.query("needs_status_guard"))
     assert found is not None
     if found["is_needed"]:
         tables = {"generated_domains": "SHARE ROW EXCLUSIVE"}
-        await locks.under_lock(connection, "migration_status_keep_rows()", tables, work, limits, holds)
+        call = "migration_status_keep_rows()"
+        await locks.under_lock(connection, call, tables, "SELECT " + call, limits, holds, before=before)
 
 
 async def _let_rows_go(connection: Connection, limits: LockLimits, run_id: str, holds: list[LockHold]) -> None:
     """Take that trigger away again, one that a killed run has left included."""
     statement = "DROP TRIGGER zzz_migration_keep_domain ON generated_domains"
 
-    async def work(inside: Connection) -> None:
-        await inside.execute(statement)
+    async def before(inside: Connection) -> None:
         await run.note(inside, run_id, "transform", statement)
 
     found = await connection.fetchrow(sql_files.query("needs_status_guard"))
     assert found is not None
     if found["is_there"]:
         tables = {"generated_domains": "ACCESS EXCLUSIVE"}
-        await locks.under_lock(connection, statement, tables, work, limits, holds)
+        await locks.under_lock(connection, statement, tables, statement, limits, holds, before=before)
 
 
 class _Batches:

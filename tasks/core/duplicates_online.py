@@ -108,16 +108,15 @@ async def _finish_drops(database: Database, connection: Connection, progress: Pr
 async def _drop_foreign_key(
     connection: Connection, key: Duplicate, limits: LockLimits, run_id: str, holds: list[LockHold]
 ) -> None:
-    async def work(inside: Connection) -> None:
+    async def before(inside: Connection) -> None:
         await inside.execute(sql_files.query("save_duplicate_foreign_key"), key.oid)
         await run.note(inside, run_id, STEP, f"dropped foreign key {key.name}: {key.reason}")
-        # The referencing table first, as writers do: the statement itself then locks the referenced one.
-        await inside.execute(key.lock_statement)
-        await inside.execute("SELECT set_config('migration.locked_at', clock_timestamp()::text, false)")
-        await inside.execute(key.drop_statement)
 
+    # The referencing table first, as writers do: the statement itself then locks the referenced one.
+    statement = ";\n".join([key.lock_statement, locks.MARK.format("locked"), key.drop_statement])
+    tables = dict.fromkeys(key.core_tables, "ACCESS EXCLUSIVE")
     await locks.under_lock(
-        connection, key.drop_statement, {}, work, limits, holds, dict.fromkeys(key.core_tables, "ACCESS EXCLUSIVE")
+        connection, key.drop_statement, {}, statement, limits, holds, locked_inside=tables, before=before
     )
     log.info("dropped foreign key %s: %s", key.name, key.reason)
 
@@ -145,12 +144,9 @@ async def _add_foreign_key(
     """Add it without a look at the rows, then look at them without keeping writers out."""
     statement = record["create_statement"].removesuffix(" NOT VALID") + " NOT VALID"
 
-    async def work(inside: Connection) -> None:
-        await inside.execute(statement)
-
     if not record["is_there"]:
         tables = dict.fromkeys(record["options"], "SHARE ROW EXCLUSIVE")
-        await locks.under_lock(connection, statement, tables, work, limits, holds)
+        await locks.under_lock(connection, statement, tables, statement, limits, holds)
     if not record["definition"].endswith(" NOT VALID"):
         await locks.set_limits(connection, limits, locks=False)
         await connection.execute(record["validate_statement"])

@@ -86,24 +86,17 @@ async def _build_whole(
     if not part["is_root"]:
         await connection.execute(sql_files.query("save_added_index_part"), part["part"])
 
-    async def work(inside: Connection) -> None:
-        await inside.execute(part["statement"])
-        if part["is_root"]:
-            await inside.execute(part["remark"])
-
-    async def note(inside: Connection) -> None:
+    async def before(inside: Connection) -> None:
         await run.note(inside, run_id, "core-migrations", f"created index {part['part']}")
 
-    await locks.under_lock(connection, f"index {part['part']}", {}, work, limits, holds, note=note)
+    statement = f"{part['statement']};\n{part['remark']}" if part["is_root"] else part["statement"]
+    await locks.under_lock(connection, f"index {part['part']}", {}, statement, limits, holds, before=before)
 
 
 async def _attach(
     connection: Connection, part: asyncpg.Record, limits: LockLimits, run_id: str, holds: list[LockHold]
 ) -> None:
-    async def work(inside: Connection) -> None:
-        await inside.execute(part["attachment"])
-
-    async def note(inside: Connection) -> None:
+    async def before(inside: Connection) -> None:
         await run.note(inside, run_id, "core-migrations", f"attached index {part['part']}")
 
-    await locks.under_lock(connection, f"index {part['part']}", {}, work, limits, holds, note=note)
+    await locks.under_lock(connection, f"index {part['part']}", {}, part["attachment"], limits, holds, before=before)

@@ -8,7 +8,6 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TypeVar
 
 import asyncpg
 
@@ -17,9 +16,14 @@ from tasks.core.database import Connection
 from tasks.core.models import LockHold
 from tasks.core.settings import LockLimits
 
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 
+# By the server's own clock: when a lock was granted, when the commit had returned, and the seconds in between.
+MARK = "SELECT set_config('migration.{}_at', clock_timestamp()::text, false)"
+HELD = (
+    "SELECT extract(EPOCH FROM current_setting('migration.released_at')::timestamptz"
+    " - nullif(current_setting('migration.locked_at'), '')::timestamptz)::float8"
+)
 # Only these pass by themselves; anything else would fail again.
 RETRIED = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 FIRST_PAUSE_SECONDS = 0.05
@@ -45,22 +49,25 @@ async def set_limits(connection: Connection, limits: LockLimits, *, locks: bool 
 async def under_lock(
     connection: Connection,
     what: str,
-    tables: dict[str, str],
-    work: Callable[[Connection], Awaitable[T]],
+    tables: Mapping[str, str],
+    statement: str,
     limits: LockLimits,
     holds: list[LockHold],
+    *,
     locked_inside: Mapping[str, str] = MappingProxyType({}),
-    note: Callable[[Connection], Awaitable[object]] | None = None,
-) -> T:
-    """Run `work` in a transaction that first locks `tables` (table name to lock mode), and commit.
+    before: Callable[[Connection], Awaitable[object]] | None = None,
+) -> None:
+    """Run a statement in a transaction that first locks `tables` (table name to lock mode), and commit.
 
-    A lock that is not granted within the lock timeout is given back and asked for again after a pause with jitter. The hold
-    is measured from the first grant to the return of the commit and appended to `holds`. Before a table is locked against
-    writers, whoever maintains it (vacuum, an index build) is waited for in a way that keeps no writer waiting.
+    Locks, statement and commit go to the server in one message: while the lock is held, nothing waits for this process. A
+    lock that is not granted within the lock timeout is given back and asked for again after a pause with jitter. The hold is
+    measured in the server, from the first grant to the return of the commit, and appended to `holds`. Before a table is
+    locked against writers, whoever maintains it (vacuum, an index build) is waited for in a way that keeps no writer waiting.
 
     Args:
-        locked_inside: what the work locks itself, as late as it can; it says when in the setting migration.locked_at.
-        note: what else belongs to the transaction; it runs before the lock, which is thus held the shorter.
+        statement: one or several, without parameters.
+        locked_inside: what the statement locks itself, as late as it can; it says when in the setting migration.locked_at.
+        before: what else belongs to the transaction; it runs before the lock, which is thus held the shorter.
 
     Raises:
         LockNotGranted: after `limits.lock_wait_limit_seconds`, naming who is in the way.
@@ -68,48 +75,45 @@ async def under_lock(
     started = time.monotonic()
     attempts = 0
     in_the_way = "nobody any more: many short transactions took turns"
+    grants = [await _lock_statement(connection, table, mode) for table, mode in tables.items()]
+    marked = [*grants[:1], MARK.format("locked"), *grants[1:]] if grants else []
+    message = ";\n".join([*marked, f"{statement}\n", "COMMIT", MARK.format("released")])
     while True:
         attempts += 1
         try:
-            granted: float | None = None
-            async with connection.transaction():
+            await connection.execute("BEGIN")
+            try:
                 await _wait_for_maintenance(connection, [*tables, *locked_inside])
-                if note is not None:
-                    await note(connection)
+                if before is not None:
+                    await before(connection)
                 await set_limits(connection, limits)
                 await connection.execute("SELECT set_config('migration.locked_at', '', false)")
                 if tables or locked_inside:
                     # Nobody waits for the disk while we hold the lock. A crash right now takes all of it back, and the next
                     # run does it again; what later transactions wrote to the disk cannot be there without it.
                     await connection.execute("SET LOCAL synchronous_commit = off")
-                for table, mode in tables.items():
-                    await _lock(connection, table, mode)
-                    granted = granted or time.monotonic()
-                result = await work(connection)
-            committed, ended_at = time.monotonic(), time.time()
-            if granted is None:
-                # Asked when the lock is gone: a question more would have been a round trip more under it.
-                since = await connection.fetchval(
-                    "SELECT extract(EPOCH FROM clock_timestamp()"
-                    " - nullif(current_setting('migration.locked_at', true), '')::timestamptz)::float8"
-                )
-                granted = time.monotonic() - since if since is not None else None
-            if granted is not None:
-                held_ms = (committed - granted) * 1000
+                await connection.execute(message)
+            finally:
+                if not connection.is_closed() and connection.is_in_transaction():
+                    await connection.execute("ROLLBACK")
+            ended_at = time.time()
+            # Asked when the lock is gone: a question more would have been a round trip more under it.
+            held = await connection.fetchval(HELD)
+            if held is not None:
                 mode = ", ".join(sorted({*tables.values(), *locked_inside.values()})) or "ACCESS EXCLUSIVE"
                 holds.append(
                     LockHold(
                         statement=what,
                         mode=mode,
-                        held_ms=round(held_ms, 3),
+                        held_ms=round(held * 1000, 3),
                         attempts=attempts,
                         ended_at=round(ended_at, 4),
                     )
                 )
-            return result
+            return
         except RETRIED as error:
             waited = time.monotonic() - started
-            wanted = tables | dict(locked_inside) or {"campaigns": "ACCESS EXCLUSIVE"}
+            wanted = {**tables, **locked_inside} or {"campaigns": "ACCESS EXCLUSIVE"}
             in_the_way = await describe_holders(connection, wanted) or in_the_way
             if waited > limits.lock_wait_limit_seconds:
                 raise errors.LockNotGranted(
@@ -127,7 +131,7 @@ async def under_lock(
             await asyncio.sleep(pause)
 
 
-async def describe_holders(connection: Connection, wanted: dict[str, str]) -> str:
+async def describe_holders(connection: Connection, wanted: Mapping[str, str]) -> str:
     """Who holds locks that conflict with those wanted (table name to lock mode), in words; empty where nobody does."""
     harmless = set.intersection(*(set(HARMLESS[mode]) for mode in wanted.values()))
     rows = await connection.fetch(sql_files.query("find_table_lock_holders"), list(wanted), list(harmless))
@@ -138,10 +142,11 @@ async def describe_holders(connection: Connection, wanted: dict[str, str]) -> st
     )
 
 
-async def _lock(connection: Connection, table: str, mode: str) -> None:
-    await connection.execute(
-        await connection.fetchval("SELECT format('LOCK TABLE %I IN %s MODE', $1::text, $2::text)", table, mode)
+async def _lock_statement(connection: Connection, table: str, mode: str) -> str:
+    statement: str = await connection.fetchval(
+        "SELECT format('LOCK TABLE %I IN %s MODE', $1::text, $2::text)", table, mode
     )
+    return statement
 
 
 async def _wait_for_maintenance(connection: Connection, tables: Sequence[str]) -> None:
@@ -155,4 +160,4 @@ async def _wait_for_maintenance(connection: Connection, tables: Sequence[str]) -
     patience = await connection.fetchval(sql_files.query("read_deadlock_timeout")) + GIVE_WAY_MS
     await connection.execute("SELECT set_config('lock_timeout', $1, true)", f"{patience}ms")
     for table in tables:
-        await _lock(connection, table, "SHARE UPDATE EXCLUSIVE")
+        await connection.execute(await _lock_statement(connection, table, "SHARE UPDATE EXCLUSIVE"))

@@ -71,13 +71,12 @@ async def expand(connection: Connection, parameters: MigrateParameters, run_id: 
     await connection.fetchval("SELECT migration_backup_campaigns()")
 
     async def call(functions: str, tables: dict[str, str]) -> None:
-        async def work(inside: Connection) -> None:
-            await inside.execute("SELECT " + functions)
-
-        async def note(inside: Connection) -> None:
+        async def before(inside: Connection) -> None:
             await run.note(inside, run_id, "transform", functions)
 
-        await locks.under_lock(connection, functions, {}, work, limits, holds, tables, note=note)
+        await locks.under_lock(
+            connection, functions, {}, "SELECT " + functions, limits, holds, locked_inside=tables, before=before
+        )
 
     done = await connection.fetchrow(sql_files.query("read_transform_progress"))
     assert done is not None

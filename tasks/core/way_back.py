@@ -96,13 +96,10 @@ async def _restore_phases(connection: Connection, limits: LockLimits, run_id: st
 async def _under_lock(
     connection: Connection, call: str, limits: LockLimits, run_id: str, holds: list[LockHold]
 ) -> None:
-    async def work(inside: Connection) -> None:
-        await inside.execute("SELECT " + call)
-
-    async def note(inside: Connection) -> None:
+    async def before(inside: Connection) -> None:
         await run.note(inside, run_id, STEP, call)
 
-    await locks.under_lock(connection, call, EXCLUSIVELY, work, limits, holds, note=note)
+    await locks.under_lock(connection, call, EXCLUSIVELY, "SELECT " + call, limits, holds, before=before)
 
 
 async def _fill(connection: Connection, limits: LockLimits, run_id: str, progress: Progress) -> None:

@@ -4,6 +4,7 @@ It reads one order a line (JSON), does each in a child of its own, so that a kil
 happens as JSON lines: {"pid"}, {"point", "label"}, then {"done"} or {"error", "message"}, and {"exit"} at the end.
 
 A point is the moment before a statement is sent; its label is the statement's beginning, a commit's that of what it commits.
+What is sent in one message with its locks and its commit is sent in two here, so that it can be stopped before the commit, too.
 At the point that an order names, by its number or by a part of its label, the child says so and waits for SIGUSR1, or, with
 "during", goes straight on, so that whoever kills it then hits the statement at work. SIGTERM cancels the work, as Prefect
 does; SIGINT is the operator's Ctrl-C.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 import traceback
@@ -38,6 +40,9 @@ BESIDE = (
     "TRUNCATE schema_migrations",
     "SELECT to_regclass(",
 )
+# How locks.under_lock puts it together.
+COMMIT_UNDER_LOCK = "\n;\nCOMMIT;\n"
+LOCKS = re.compile(r"^(LOCK TABLE [^;]*;\n|SELECT set_config\('migration.locked_at'[^;]*;\n)+")
 METHODS = ("execute", "executemany", "fetch", "fetchrow", "fetchval")
 SMALL_BATCH = 20
 
@@ -64,16 +69,19 @@ class Points:
 
     def _wrapped(self, original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def sent(connection: Any, query: str, *args: Any, **options: Any) -> Any:
-            if query not in WATCHED and not query.startswith(NO_POINT):
-                await self._pass(query)
-            return await original(connection, query, *args, **options)
+            locked, commit, rest = query.partition(COMMIT_UNDER_LOCK)
+            for part in [locked, commit + rest] if commit else [query]:
+                if part not in WATCHED and not part.startswith(NO_POINT):
+                    await self._pass(part)
+                answer = await original(connection, part, *args, **options)
+            return answer
 
         return sent
 
     async def _pass(self, query: str) -> None:
         self.number += 1
-        label = " ".join(query.split())[:LABEL_LENGTH]
-        if query.startswith("COMMIT"):
+        label = " ".join(LOCKS.sub("", query).split())[:LABEL_LENGTH]
+        if query.strip(" ;\n").startswith("COMMIT"):
             label = f"COMMIT of {self.last}"
         elif not query.startswith(BESIDE):
             self.last = label

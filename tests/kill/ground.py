@@ -67,7 +67,7 @@ RICH_UP = [
     "SELECT migration_validate_checks()",
     "COMMIT of CREATE OR REPLACE VIEW public.active_campaigns_view",
     "CREATE UNIQUE INDEX campaigns_by_status_key__rebuilt",
-    'DROP MATERIALIZED VIEW public."campaigns_by_status__former',
+    'COMMIT of ALTER MATERIALIZED VIEW public."campaigns_by_status" RENAME',
     "CREATE INDEX CONCURRENTLY idx_campaigns_phase_transitions",
     "COMMENT ON INDEX idx_campaigns_user_dashboard",
     "CREATE INDEX CONCURRENTLY idx_domains_campaign_leads",

@@ -89,17 +89,16 @@ async def _replace(
     """Views, functions and policies at once; triggers in the contract, when the legacy columns leave their lists."""
     in_contract = one.kind == "trigger"
 
-    async def work(inside: Connection) -> None:
+    async def before(inside: Connection) -> None:
         await _save(
             inside, DEPENDENT, one.kind, one.identity,
             definition=one.definition, create=one.definition, rebuild=one.rebuilt if in_contract else None,
         )  # fmt: skip
-        if not in_contract:
-            await inside.execute(one.rebuilt or "")
         await run.note(inside, run_id, "core-migrations", f"moved {one.kind} {one.identity}")
 
     tables = {"campaigns": "ACCESS EXCLUSIVE"} if one.kind == "policy" else {}
-    await locks.under_lock(connection, f"{one.kind} {one.identity}", tables, work, limits, holds)
+    statement = "" if in_contract else one.rebuilt or ""
+    await locks.under_lock(connection, f"{one.kind} {one.identity}", tables, statement, limits, holds, before=before)
 
 
 async def _swap(
@@ -115,16 +114,14 @@ async def _swap(
         for statement in build:
             await connection.execute(statement)
 
-    async def work(inside: Connection) -> None:
+    async def before(inside: Connection) -> None:
         await _save(
             inside, MATERIALIZED, group[0].kind, group[0].identity,
             definition=";\n".join(one.definition for one in group), create=";\n".join(swap.back),
         )  # fmt: skip
-        for statement in swap.swap:
-            await inside.execute(statement)
         await run.note(inside, run_id, "core-migrations", f"moved {described(group)}")
 
-    await locks.under_lock(connection, described(group), {}, work, limits, holds)
+    await locks.under_lock(connection, described(group), {}, ";\n".join(swap.swap), limits, holds, before=before)
 
 
 async def _save(

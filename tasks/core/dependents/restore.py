@@ -34,9 +34,8 @@ async def restore_dependents(
 async def _restore(
     connection: Connection, record: asyncpg.Record, label: str, limits: LockLimits, run_id: str, holds: list[LockHold]
 ) -> None:
-    async def work(inside: Connection) -> None:
-        await inside.execute(record["create_statement"])
+    async def before(inside: Connection) -> None:
         await inside.execute(sql_files.query("delete_saved_object"), record["id"])
         await run.note(inside, run_id, "rollback", f"back again: {label}")
 
-    await locks.under_lock(connection, label, {}, work, limits, holds)
+    await locks.under_lock(connection, label, {}, record["create_statement"], limits, holds, before=before)
