@@ -61,7 +61,9 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--campaigns", type=int, default=2000, help="of the sample database (default 2000)")
     parser.add_argument("--domains", type=int, default=200_000, help="of the sample database (default 200000)")
-    parser.add_argument("--directory", type=Path, help="where everything goes, reports too; removed at the end")
+    parser.add_argument(
+        "--directory", type=Path, help="for the servers and their logs: empty or absent; removed at the end"
+    )
     return parser.parse_args(arguments)
 
 

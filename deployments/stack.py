@@ -61,8 +61,8 @@ class Stack:
             Its process id.
         """
         command = [*PREFECT, "worker", "start", "--pool", POOL]
-        with _running(command, self.environment, self.directory / log) as process_id:
-            yield process_id
+        with _running(command, self.environment, self.directory / log) as process:
+            yield process.pid
 
 
 @contextmanager
@@ -86,31 +86,34 @@ def local_stack(
         tell: is told what is being started.
 
     Raises:
-        StackFailed: with the words of what did not start.
+        StackFailed: the directory is in use, the port is taken; or with the words of what did not start.
         ServerStartFailed: the same, for PostgreSQL.
     """
     directory.mkdir(parents=True, exist_ok=True)
+    if any(directory.iterdir()):
+        message = f"The directory {directory} is not empty, and would be removed at the end. Name another one."
+        raise StackFailed(message)
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        port = _free_port(port)
         tell("PostgreSQL, for Prefect and for the sample ...")
         postgres = stack.enter_context(PostgresServer.start(directory / "postgres"))
-        sample = asyncio.run(_make_databases(postgres, campaigns, domains))
-        port = port or _free_port()
+        asyncio.run(create_database(postgres.database(), "prefect"))
         environment = _environment(directory, port, settings or {})
-        tell("the Prefect server ...")
+        tell("the Prefect server and, while it starts, the sample ...")
         api_url, log = environment["PREFECT_API_URL"], directory / "server.log"
         server = [*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(port)]
         of_the_server = {**environment, **_server_environment(postgres, api_url)}
-        server_id = stack.enter_context(_running(server, of_the_server, log))
-        _wait_until_healthy(api_url, server_id, log)
+        server_process = stack.enter_context(_running(server, of_the_server, log))
+        sample = asyncio.run(_make_sample(postgres, campaigns, domains))
+        _wait_until_healthy(api_url, server_process, log)
         tell("the work pool, the block, the deployments ...")
         _run([sys.executable, "-m", "deployments.register"], {**environment, **_sample_environment(sample)})
         _run([*PREFECT, "--no-prompt", "deploy", "--all"], environment)
         yield Stack(f"http://127.0.0.1:{port}", api_url, sample, directory, environment)
 
 
-async def _make_databases(postgres: PostgresServer, campaigns: int, domains: int) -> Database:
-    await create_database(postgres.database(), "prefect")
+async def _make_sample(postgres: PostgresServer, campaigns: int, domains: int) -> Database:
     sample = await create_database(postgres.database(), "campaigns")
     await build_sample_database(sample, campaigns=campaigns, domains=domains)
     return sample
@@ -166,7 +169,7 @@ def _run(command: Sequence[str], environment: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def _running(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Iterator[int]:
+def _running(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A program in a session of its own, so that Ctrl-C is for us alone; at the end it goes with all its children."""
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -179,7 +182,7 @@ def _running(command: Sequence[str], environment: Mapping[str, str], log: Path) 
             start_new_session=True,
         )
     try:
-        yield process.pid
+        yield process
     finally:
         process.terminate()
         try:
@@ -204,10 +207,10 @@ def _sweep(group: int) -> None:
         time.sleep(0.1)
 
 
-def _wait_until_healthy(api_url: str, process_id: int, log: Path) -> None:
+def _wait_until_healthy(api_url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     ask = build_opener(ProxyHandler({})).open  # a proxy of the company's knows nothing of this machine's own address
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and Path(f"/proc/{process_id}").exists():
+    while time.monotonic() < deadline and process.poll() is None:
         try:
             with ask(f"{api_url}/health", timeout=5) as answer:
                 if answer.status == 200:  # noqa: PLR2004 - OK
@@ -217,8 +220,14 @@ def _wait_until_healthy(api_url: str, process_id: int, log: Path) -> None:
     raise StackFailed(f"The Prefect server does not answer:\n{log.read_text(errors='replace')[-LOG_SHOWN:]}")
 
 
-def _free_port() -> int:
+def _free_port(wanted: int) -> int:
+    """This port, or for 0 any. What stands on a port already might be another Prefect server, and would answer for ours."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that was stopped a moment ago is free
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError as error:
+            message = f"Port {wanted} on 127.0.0.1 cannot be used ({error.strerror}). Name another one with --port."
+            raise StackFailed(message) from error
         port: int = probe.getsockname()[1]
         return port
