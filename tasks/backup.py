@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tasks import publish, recorder
 from tasks.core import backup as core
+from tasks.core.backup_manifest import page
 from tasks.core.database import Database
 from tasks.core.errors import BackupDamaged
 from tasks.core.models import BackupManifest
@@ -38,7 +39,7 @@ async def make_backup(database: Database, parameters: MigrateParameters) -> Back
         )
     run.note(backup=manifest)
     run.detail(f"{manifest.bytes / 1e6:,.1f} MB in {manifest.directory}{made_before}")
-    await publish.models("backup", [manifest], "Backup manifest")
+    await publish.page("backup", page(manifest), "The backup: what it holds, and the fingerprints of its files")
     return manifest
 
 

@@ -118,7 +118,9 @@ def reported(*, steps_in_all: int) -> Callable[[Story[P]], Conducted[P]]:
 async def _told(story: Story[P], run: Recorder, database: PostgresDatabase, parameters: P, steps_in_all: int) -> Ending:
     try:
         async with publish.progress_of(run, steps_in_all):
-            return await story(database, parameters)
+            ending = await story(database, parameters)
+            run.complete = ending.outcome is not Outcome.AWAITING_APPROVAL
+            return ending
     except errors.MigrationToolError as error:
         return ending_of(error, run)
     except Exception as error:

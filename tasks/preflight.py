@@ -25,7 +25,7 @@ async def check_database(database: Database, parameters: MigrateParameters) -> P
     found = await core.run_preflight(database, parameters, for_apply=parameters.mode == "apply")
     run.note(preflight=found)
     run.detail(f"{found.state}, {len(found.blockers)} blockers, {len(found.warnings)} warnings")
-    await publish.models("preflight", found.findings, "What preflight noticed")
+    await publish.page("preflight", core.page(found), "What preflight noticed, and what to do about it")
     await publish.models("census", found.census, "Campaigns by their legacy values, and what these become")
     if found.blockers and parameters.mode != "status" and found.state is not State.MIGRATED:
         raise Refused(count=len(found.blockers), summary=core.summary(found))

@@ -69,23 +69,28 @@ async def models(key: Key, rows: Sequence[BaseModel], description: str) -> None:
 
 @asynccontextmanager
 async def progress_of(recorder: Recorder, steps_in_all: int) -> AsyncIterator[None]:
-    """Keep a progress artifact up to date while the body runs: the share of the steps that are done."""
+    """Keep a progress artifact up to date while the body runs: the share of the steps that are done, in the end all."""
     if _outside():
         yield
         return
-    pump = asyncio.create_task(_show_progress(recorder, steps_in_all))
+    over = asyncio.Event()
+    pump = asyncio.create_task(_show_progress(recorder, steps_in_all, over))
     try:
         yield
-    finally:
+    except BaseException:  # who is being cancelled has no time for pages
         pump.cancel()
         with suppress(asyncio.CancelledError):
             await pump
+        raise
+    over.set()
+    await pump
 
 
-async def _show_progress(recorder: Recorder, steps_in_all: int) -> None:
+async def _show_progress(recorder: Recorder, steps_in_all: int, over: asyncio.Event) -> None:
     artifact: UUID | None = None
     shown = None
     while True:
+        last = over.is_set()
         now = _share_done(recorder, steps_in_all)
         if now != shown:
             percent, text = now
@@ -95,10 +100,15 @@ async def _show_progress(recorder: Recorder, steps_in_all: int) -> None:
             else:
                 await _attempt("progress", aupdate_progress_artifact(artifact, progress=percent, description=text))
             shown = now
-        await asyncio.sleep(PROGRESS_EVERY_SECONDS)
+        if last:
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), PROGRESS_EVERY_SECONDS)
 
 
 def _share_done(recorder: Recorder, steps_in_all: int) -> tuple[float, str]:
+    if recorder.complete:
+        return 100.0, "done"
     over = sum(step.state in {"completed", "skipped"} for step in recorder.steps.values())
     text = next(reversed(recorder.steps), "starting")
     share = float(over)

@@ -117,6 +117,7 @@ class Recorder(StepLog):
         answers: what both models said to the same questions, once they were asked.
         approval: where this run goes on with one that has waited for a person's word.
         approval_page: what is shown to whoever is asked, once somebody is.
+        complete: whether nothing is left to be done but the report.
     """
 
     def __init__(self, flow_name: str, database: Database, parameters: Parameters) -> None:
@@ -130,6 +131,7 @@ class Recorder(StepLog):
         self.directory = (parameters.report_directory or Path("reports") / own).absolute()
         self.approval: Approval | None = None
         self.approval_page = ""
+        self.complete = False
         self.answers: Sequence[AnswerCheck] = ()
         self._facts: dict[str, Any] = {"extra": {"flow": flow_name}}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from base64 import b64encode
 from pathlib import Path
 
 from tasks import publish, recorder
@@ -34,10 +33,7 @@ async def write_report(outcome: Outcome, message: str) -> tuple[RunReport, dict[
     await publish.page("summary", reports.summary_markdown(summary), f"{run.flow_name}: {outcome}")
     timeline = charts.steps_chart(summary.steps, summary.locks)
     if timeline is not None:
-        picture = b64encode(timeline.svg.encode()).decode()
-        await publish.page(
-            "timeline", f"![The steps in time](data:image/svg+xml;base64,{picture})\n", "How long each step took"
-        )
+        await publish.page("timeline", timeline.as_markdown(), "How long each step took")
     seconds = time.perf_counter() - began
     run.steps["report"] = StepRecord(
         name="report", state="completed", seconds=seconds, detail=str(run.directory), began_at=moment

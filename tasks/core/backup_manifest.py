@@ -30,6 +30,32 @@ def write_manifest(directory: Path, manifest: BackupManifest) -> None:
     (directory / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
+def page(manifest: BackupManifest) -> str:
+    """What was backed up and how it can be relied on, in markdown."""
+    listed = (
+        "complete to its last line"
+        if manifest.format == "plain"
+        else "read back by pg_restore, every table has its data"
+    )
+    checked = "restored into a scratch database and compared" if manifest.restore_checked else listed
+    lines = [
+        f"# {manifest.bytes / 1e6:,.1f} MB in {manifest.seconds:.1f} s",
+        "",
+        f"`{manifest.directory}`, format {manifest.format}, {checked}.",
+        f"PostgreSQL {manifest.server_version}, pg_dump {manifest.pg_dump_version}, snapshot {manifest.snapshot}.",
+        f"`flows.rollback --from-backup {manifest.directory}` restores it beside the database.",
+        "",
+        "| table | rows |",
+        "|---|---:|",
+        *(f"| {name} | {rows:,} |" for name, rows in manifest.row_counts.items()),
+        "",
+        "| file | sha256 |",
+        "|---|---|",
+        *(f"| {name} | `{fingerprint}` |" for name, fingerprint in manifest.files.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def verify_backup(directory: Path) -> BackupManifest:
     """Read the manifest of a backup and compare every file with it.
 

@@ -176,6 +176,15 @@ def summary(report: PreflightReport) -> str:
     return "".join(f"\n- {sentence}" for sentence in sentences)
 
 
+def page(report: PreflightReport) -> str:
+    """All findings in markdown, the blockers first."""
+    lines = [f"# {len(report.blockers)} blockers, {len(report.warnings)} warnings", ""]
+    for heading, findings in (("What stops an apply", report.blockers), ("For you to weigh", report.warnings)):
+        if findings:
+            lines += [f"## {heading}", "", *(f"- **{one.code}**: {in_a_line(one)}" for one in findings), ""]
+    return "\n".join(lines)
+
+
 def in_a_line(finding: Finding) -> str:
     """What was found, where, and what to do."""
     named = [key for key in finding.keys if key not in finding.message]
