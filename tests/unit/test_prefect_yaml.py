@@ -124,6 +124,10 @@ def test_a_scheduled_deployment_has_one_active_schedule_with_a_time_zone(name: s
     minute, hour, *_ = schedule["cron"].split()
     assert 0 <= int(hour) < 6, "at night"
     assert minute.isdigit()
+    # The page of a deployment shows neither the name nor the time zone of a schedule; its description does.
+    when = f"at {int(hour):02}:{int(minute):02} {schedule['timezone']}: "
+    assert DEPLOYMENTS[name]["description"].startswith(f"{slug.capitalize()}, on ")
+    assert when in DEPLOYMENTS[name]["description"]
 
 
 @pytest.mark.parametrize("name", ["migrate-to-phases", "rollback-phases"])
