@@ -89,19 +89,13 @@ def test_the_demo_ends_with_the_comparison_the_reports_and_no_server(
     assert _processes_below(directory) == []
 
 
-def test_a_plain_sample_has_nothing_to_keep(directory: Path) -> None:
-    done = _demo(directory, "--profile", "plain")
+def test_a_plain_sample_has_no_dependents_and_a_kept_server_answers_until_it_is_stopped(directory: Path) -> None:
+    done = _demo(directory, "--profile", "plain", "--keep")
 
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads((directory / "reports" / "report.json").read_text())
     assert report["outcome"] == "succeeded"
     assert "dependents-moved" not in {finding["code"] for finding in report["preflight"]["warnings"]}
-
-
-def test_a_kept_server_answers_until_it_is_stopped_as_the_demo_says(directory: Path) -> None:
-    done = _demo(directory, "--keep")
-
-    assert done.returncode == 0, done.stdout + done.stderr
     stop = re.search(r"remove \S+: (kill \d+)", done.stdout)
     assert stop is not None
     assert len(_processes_below(directory)) > 0
@@ -127,7 +121,7 @@ def _interrupted(directory: Path, moment: str) -> tuple[int, str]:
     process, terminal = pty.fork()
     if process == 0:
         os.chdir(ROOT)
-        os.execvpe(sys.executable, _command(directory), _environment(directory))  # noqa: S606 - in the terminal's child
+        os.execvpe(sys.executable, _command(directory, "--profile", "plain"), _environment(directory))  # noqa: S606 - in the terminal's child
     screen, pressed, deadline = b"", False, time.monotonic() + SECONDS
     while time.monotonic() < deadline:
         if not select.select([terminal], [], [], 0.2)[0]:

@@ -21,6 +21,7 @@ from tasks.core import sql_files, toolkit
 from tasks.core.database import Connection, Database, connect
 from tasks.core.models import Plan
 from tasks.core.settings import MigrateParameters
+from tests.sent import parts, without_locks
 
 READERS = sql_files.SQL_DIRECTORY / "sample" / "plant_readers.sql"
 PARTITIONED = """
@@ -60,7 +61,7 @@ class Executed:
 
     def hear(self, query: LoggedQuery) -> None:
         if query.exception is None:
-            self.statements.append(plain(query.query))
+            self.statements += [plain(without_locks(part)) for part in parts(query.query)]
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import signal
 import sys
 import traceback
@@ -29,6 +28,7 @@ from tasks.core import batches, core_migrations, domain_status, rollback, run, s
 from tasks.core.database import Database
 from tasks.core.progress import unheard
 from tasks.core.settings import MigrateParameters, RollbackParameters
+from tests.sent import parts, without_locks
 
 # What only looks or sets a limit, and what a watcher asks in its own rhythm, makes no point.
 NO_POINT = ("SELECT set_config(", "SELECT format(", "SELECT extract(")
@@ -40,9 +40,6 @@ BESIDE = (
     "TRUNCATE schema_migrations",
     "SELECT to_regclass(",
 )
-# How locks.under_lock puts it together.
-COMMIT_UNDER_LOCK = "\n;\nCOMMIT;\n"
-LOCKS = re.compile(r"^(LOCK TABLE [^;]*;\n|SELECT set_config\('migration.locked_at'[^;]*;\n)+")
 METHODS = ("execute", "executemany", "fetch", "fetchrow", "fetchval")
 SMALL_BATCH = 20
 
@@ -69,8 +66,7 @@ class Points:
 
     def _wrapped(self, original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def sent(connection: Any, query: str, *args: Any, **options: Any) -> Any:
-            locked, commit, rest = query.partition(COMMIT_UNDER_LOCK)
-            for part in [locked, commit + rest] if commit else [query]:
+            for part in parts(query):
                 if part not in WATCHED and not part.startswith(NO_POINT):
                     await self._pass(part)
                 answer = await original(connection, part, *args, **options)
@@ -80,7 +76,7 @@ class Points:
 
     async def _pass(self, query: str) -> None:
         self.number += 1
-        label = " ".join(LOCKS.sub("", query).split())[:LABEL_LENGTH]
+        label = " ".join(without_locks(query).split())[:LABEL_LENGTH]
         if query.strip(" ;\n").startswith("COMMIT"):
             label = f"COMMIT of {self.last}"
         elif not query.startswith(BESIDE):
