@@ -11,7 +11,7 @@ LOCKS = re.compile(r"^(LOCK TABLE [^;]*;\n|SELECT set_config\('migration.locked_
 def parts(message: str) -> list[str]:
     """The locks with their statements, and the commit with what follows it; anything else as it is."""
     locked, commit, rest = message.partition(COMMIT_UNDER_LOCK)
-    return [locked, commit + rest] if commit else [message]
+    return [locked, commit.lstrip("\n;") + rest] if commit else [message]
 
 
 def without_locks(part: str) -> str:

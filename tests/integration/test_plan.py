@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import re
@@ -61,7 +62,8 @@ class Executed:
 
     def hear(self, query: LoggedQuery) -> None:
         if query.exception is None:
-            self.statements += [plain(without_locks(part)) for part in parts(query.query)]
+            for part in parts(query.query):
+                self.statements += single(without_locks(part)) if part != query.query else [plain(part)]
 
 
 @pytest.fixture
@@ -84,6 +86,13 @@ def plain(text: str) -> str:
     return " ".join(" ".join(lines).split()).rstrip("; ")
 
 
+def single(text: str) -> list[str]:
+    """The statements of a message, those of a file together."""
+    whole = plain(text)
+    return [whole] if whole in known_texts() else [plain(one) for one in sql_files.statements(text)]
+
+
+@functools.cache
 def known_texts() -> dict[str, str]:
     """The files that longer texts stand in, by these texts as they are sent: whole, in blocks or in single statements."""
     known: dict[str, str] = {}
@@ -103,7 +112,7 @@ def known_texts() -> dict[str, str]:
 
 def as_planned(statements: list[str]) -> list[str]:
     """What was executed in the words of a plan: files by their names, repeats once, reads and records left out."""
-    known = known_texts()
+    known = known_texts().copy()
     known[plain(sql_files.blocks(sql_files.script("validate-migration"))["hand_over"])] = ""
     found = [known.get(text, text) for text in statements if not UNPLANNED.match(text)]
     return [name for name, _ in itertools.groupby(name for name in found if name)]

@@ -77,7 +77,7 @@ class Points:
     async def _pass(self, query: str) -> None:
         self.number += 1
         label = " ".join(without_locks(query).split())[:LABEL_LENGTH]
-        if query.strip(" ;\n").startswith("COMMIT"):
+        if query.startswith("COMMIT"):
             label = f"COMMIT of {self.last}"
         elif not query.startswith(BESIDE):
             self.last = label

@@ -96,9 +96,12 @@ async def _replace(
         )  # fmt: skip
         await run.note(inside, run_id, "core-migrations", f"moved {one.kind} {one.identity}")
 
+    if in_contract or one.rebuilt is None:
+        async with connection.transaction():
+            await before(connection)
+        return
     tables = {"campaigns": "ACCESS EXCLUSIVE"} if one.kind == "policy" else {}
-    statement = "" if in_contract else one.rebuilt or ""
-    await locks.under_lock(connection, f"{one.kind} {one.identity}", tables, statement, limits, holds, before=before)
+    await locks.under_lock(connection, f"{one.kind} {one.identity}", tables, one.rebuilt, limits, holds, before=before)
 
 
 async def _swap(
