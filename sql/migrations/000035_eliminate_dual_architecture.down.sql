@@ -696,13 +696,18 @@ BEGIN
         END LOOP;
 
         -- Those that were there get the values that they had. The pipeline does that later, without the lock.
-        IF EXISTS (SELECT FROM migration_saved_objects WHERE kind = 'phases column') THEN
+        IF EXISTS (SELECT FROM migration_saved_objects WHERE kind = 'phases column')
+           AND to_regclass(format('%I.campaigns_backup_000035', current_schema())) IS NOT NULL THEN
             PERFORM migration_list_phases();
             IF NOT later THEN
                 PERFORM migration_restore_phases(NULL);
                 PERFORM migration_end_phases();
             END IF;
         ELSE
+            IF EXISTS (SELECT FROM migration_saved_objects WHERE kind = 'phases column') THEN
+                RAISE WARNING '000035 down: phases columns that were there before keep the values of now: table % is gone',
+                    'campaigns_backup_000035';
+            END IF;
             DROP TRIGGER IF EXISTS zzz_campaigns_keep_row ON campaigns;
         END IF;
 

@@ -25,7 +25,8 @@ BEGIN
         RETURN;  -- already phases only: what follows finds nothing to do
     END IF;
     IF EXISTS (SELECT FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
-               WHERE t.tgrelid = campaigns_oid AND p.proname = 'migration_return_values') THEN
+               WHERE t.tgrelid = campaigns_oid AND p.proname = 'migration_return_values')
+       OR obj_description(to_regclass(format('%I.migration_saved_objects', current_schema())), 'pg_class') LIKE '%: taken back' THEN
         RAISE EXCEPTION 'a way back has begun and not ended' USING ERRCODE = 'object_not_in_prerequisite_state',
             HINT = 'End it first: flows.rollback, or 000036 and 000035 down.';
     END IF;

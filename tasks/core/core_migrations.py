@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.core import collisions, errors, golang_migrate, indexes, locks, run, sql_files
+from tasks.core import collisions, errors, golang_migrate, indexes, locks, run, sql_files, state
 from tasks.core.database import Connection, Database
 from tasks.core.dependents import move_dependents
 from tasks.core.duplicates_online import drop_duplicates
@@ -41,6 +41,7 @@ async def apply_core_migrations(
     remedy = "Nothing of the failed statement was applied; run again, it goes on from what is done."
     async with run.work_session(database, schema, run_id, "core migrations") as connection:
         with translated("core migrations", remedy):
+            await state.refuse_way_back(connection, "core migrations")
             await locks.set_limits(connection, limits, locks=False)
             # A golang-migrate at work is waited for before anything else; its locks are not held during index builds.
             async with golang_migrate.locked(connection, wait_seconds=limits.lock_wait_limit_seconds):

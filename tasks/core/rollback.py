@@ -125,15 +125,18 @@ async def _take_back(
     # A golang-migrate at work is waited for before anything else; its locks are not held during index builds.
     async with golang_migrate.locked(connection, wait_seconds=limits.lock_wait_limit_seconds):
         await _check_version(connection, parameters)
-    statuses = await domain_status.restore(connection, limits, run_id, progress, holds)
     restored = None
     if parameters.restore_data:
         progress("restoring campaigns", 0, None)
         restored = await restore_data(connection, parameters)
     if before in PHASES_ONLY and not await connection.fetchval(sql_files.query("is_taken_back")):
         await way_back.bring_back(database, connection, limits, run_id, progress, holds)
+    # Not before the legacy columns are back: from then on nothing goes up again until this has ended, while a migrated
+    # database whose statuses were taken back would stay without them.
+    statuses = await domain_status.restore(connection, limits, run_id, progress, holds)
     holds += await restore_duplicates(database, parameters.schema_name, limits, run_id, progress)
     await restore_dependents(connection, limits, run_id, progress, holds)
+    await way_back.drop_indexes(database, connection, limits, run_id, progress)
     # Now, since writers were at work meanwhile.
     counted = await _count(connection, before)
     async with golang_migrate.locked(connection, wait_seconds=limits.lock_wait_limit_seconds):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.core import sql_files
+from tasks.core import errors, sql_files
 from tasks.core.database import Connection
 from tasks.core.models import State
 
@@ -18,3 +18,18 @@ async def read_state(connection: Connection) -> State:
     if row["legacy_there"]:
         return State.DUAL if row["synced"] else State.LEGACY
     return State.MIGRATED if row["optimized"] else State.CONTRACTED
+
+
+async def refuse_way_back(connection: Connection, step: str) -> None:
+    """See, once nobody else can begin anything, that no way back has begun and not ended: nothing goes up again until then.
+
+    Raises:
+        StepFailed: nothing was changed.
+    """
+    if await read_state(connection) is State.RETURNING:
+        raise errors.StepFailed(
+            step=step,
+            sqlstate="55000",
+            reason="a way back has begun and not ended",
+            remedy="End it first: flows.rollback.",
+        )

@@ -7,7 +7,7 @@ import logging
 import time
 from uuid import UUID
 
-from tasks.core import collisions, domain_status, errors, locks, run, sql_files, toolkit
+from tasks.core import collisions, domain_status, errors, locks, run, sql_files, state, toolkit
 from tasks.core.database import Connection, Database
 from tasks.core.models import LockHold, TransformResult
 from tasks.core.pace import Pacer, next_size
@@ -33,6 +33,7 @@ async def transform(
     """
     async with run.work_session(database, parameters.schema_name, run_id, "transform") as connection:
         with translated("transform", "Run again: it goes on from what is done."):
+            await state.refuse_way_back(connection, "transform")
             await locks.set_limits(connection, parameters.locks, locks=False)
             if not await connection.fetchval(sql_files.query("has_legacy_columns")):
                 return TransformResult(campaigns=0, seconds=0.0, scan_seconds=0.0, batches=0, longest_batch_ms=0.0)

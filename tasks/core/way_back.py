@@ -58,6 +58,23 @@ async def bring_back(
         await _under_lock(connection, "migration_return_settings()", limits, run_id, holds)
 
 
+async def drop_indexes(
+    database: Database, connection: Connection, limits: LockLimits, run_id: str, progress: Progress
+) -> None:
+    """Drop the indexes of 000036 ahead of its down, which then finds next to nothing to do under its lock.
+
+    Indexes on partitioned tables, which cannot go CONCURRENTLY, are left to it.
+    """
+    await locks.set_limits(connection, limits, locks=False)
+    found = await connection.fetch(sql_files.query("list_phases_indexes"))
+    for number, index in enumerate(found, start=1):
+        label = f"phases index {number} of {len(found)}: {index['name']}"
+        progress(label, number - 1, len(found))
+        async with indexes.watched(database, connection, label, progress):
+            await connection.execute(index["drop_statement"])
+        await run.note(connection, run_id, STEP, f"dropped index {index['name']}")
+
+
 async def tidy_up(
     connection: Connection, limits: LockLimits, run_id: str, progress: Progress, holds: list[LockHold]
 ) -> None:

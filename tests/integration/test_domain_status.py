@@ -17,7 +17,7 @@ import pytest
 from tasks.core import core_migrations, errors, rollback, run, sql_files, transform
 from tasks.core.client_binaries import find_client_binary
 from tasks.core.database import Connection, Database, connect
-from tasks.core.models import PreflightReport, TransformResult
+from tasks.core.models import PreflightReport, State, TransformResult
 from tasks.core.preflight import run_preflight
 from tasks.core.progress import unheard
 from tasks.core.settings import LockLimits, MigrateParameters, RollbackParameters
@@ -263,6 +263,37 @@ async def test_killed_between_two_batches_the_next_run_goes_on(sample_factory: S
         await go_back(database)
         assert await connection.fetchval(ALL_COLUMNS) == whole
         assert await leftovers(connection) == []
+
+
+async def test_a_way_back_killed_anywhere_never_leaves_a_migrated_database_without_its_statuses(
+    with_results: Database, driven: Driven
+) -> None:
+    """Who kills a way back may think better of it and only migrate again."""
+
+    async def kill(point: str) -> None:
+        await driven.begin(with_results, "rollback", stop_at=point)
+        assert "point" in await driven.until("point", "exit"), f"{point} was not reached"
+        driven.send(signal.SIGKILL)
+        await driven.ended()
+
+    async with connect(with_results) as connection:
+        wanted, whole = (await expected(connection, "newest"))[0], await connection.fetchval(ALL_COLUMNS)
+        # While both models live the statuses are settled again.
+        await only_transform(with_results)
+        await kill("COMMIT of SELECT restored, kept")
+        await migrate(with_results)
+        assert await statuses(connection) == wanted
+        # On phases only nobody settles them any more: they stay until the legacy columns are back, and from there it is
+        # only the way back that goes on.
+        await kill("COMMIT of SELECT migration_return_columns()")
+        assert (await look(with_results)).state is State.MIGRATED
+        assert await statuses(connection) == wanted
+        await kill("COMMIT of SELECT restored, kept")
+        report = await look(with_results)
+        assert report.state is State.RETURNING
+        assert [finding.code for finding in report.blockers] == ["way-back"]
+        await go_back(with_results)
+        assert await connection.fetchval(ALL_COLUMNS) == whole
 
 
 async def test_what_somebody_writes_meanwhile_stays_in_both_directions(legacy_database: Database) -> None:

@@ -9,29 +9,50 @@ from typing import Any
 import asyncpg
 import pytest
 
-from tasks.core import errors, preflight, rollback, run, sql_files, state, way_back
+from tasks.core import errors, forget, preflight, rollback, run, sql_files, state, way_back
 from tasks.core.database import Connection, Database, connect
 from tasks.core.models import State
+from tasks.core.preflight.tables import COLUMN_LIMIT
 from tasks.core.progress import unheard
 from tasks.core.settings import LockLimits, RollbackParameters
-from tests.chain import MISCOUNTED, Chain, difference, differences
+from tests.chain import MISCOUNTED, PHASES, Chain, difference, differences
 from tests.kill.writers import Writers
 
 SampleFactory = Callable[..., Any]
-OURS_LEFT = r"""
-SELECT 'function ' || proname FROM pg_proc WHERE proname ~ '^(migration_|campaign_metric|campaigns_keep_row|phases_index)'
-UNION ALL SELECT 'trigger ' || tgname FROM pg_trigger WHERE tgname ~ '^(migration_|campaign_metric|zz)'
-UNION ALL SELECT 'setting of role or database ' || array_to_string(setconfig, ',') FROM pg_db_role_setting
-    WHERE array_to_string(setconfig, ',') ~ 'migration|campaign_metrics'
-UNION ALL SELECT c.relkind::text || ' ' || c.relname FROM pg_class AS c
-WHERE c.relnamespace = 'public'::regnamespace AND c.relname ~ '^(migration_|campaign_metric|campaigns_(backup|pre_|with_))'
-    AND c.relkind <> 'i'
+# Everything in a database that has a name, and every setting of a role or a database.
+EVERYTHING = """
+SELECT 'function ' || p.oid::regprocedure FROM pg_proc AS p JOIN ours AS n ON n.oid = p.pronamespace
+UNION ALL SELECT format('trigger %s on %s', tgname, tgrelid::regclass) FROM pg_trigger WHERE NOT tgisinternal
+UNION ALL SELECT CASE c.relkind WHEN 'r' THEN 'table' WHEN 'S' THEN 'sequence' WHEN 'i' THEN 'index' WHEN 'v' THEN 'view'
+    ELSE 'relation' END || ' ' || c.relname FROM pg_class AS c JOIN ours AS n ON n.oid = c.relnamespace
+UNION ALL SELECT format('column %s.%s', a.attrelid::regclass, a.attname) FROM pg_attribute AS a
+    JOIN pg_class AS c ON c.oid = a.attrelid JOIN ours AS n ON n.oid = c.relnamespace WHERE a.attnum > 0 AND NOT a.attisdropped
+UNION ALL SELECT 'type ' || t.oid::regtype FROM pg_type AS t JOIN ours AS n ON n.oid = t.typnamespace
+UNION ALL SELECT format('setting of %s in %s: %s', setrole, setdatabase, setconfig) FROM pg_db_role_setting
+UNION ALL SELECT 'schema ' || nspname FROM ours
+UNION ALL SELECT 'event trigger ' || evtname FROM pg_event_trigger
+UNION ALL SELECT 'comment on ' || pg_describe_object(classoid, objoid, objsubid) FROM pg_description WHERE objoid >= 16384
+UNION ALL SELECT format('privileges by default %s', defaclacl) FROM pg_default_acl
 """
-# The books of runs and the two copies of campaigns stay until --forget.
-KEPT = {
-    "r migration_runs", "r migration_ledger", "r migration_approvals", "S migration_ledger_id_seq", "r campaigns_backup_000035",
-    "r campaigns_pre_migration_backup",
-}  # fmt: skip
+OURS = (
+    "WITH ours AS (SELECT oid, nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema')"
+)
+DROPPED = """
+SELECT attrelid::regclass || ': ' || count(*) FROM pg_attribute WHERE attisdropped GROUP BY attrelid ORDER BY 1
+"""
+# The books of runs stay, and until --forget the two copies of campaigns.
+BOOKS, COPIES = (
+    {"migration_runs", "migration_ledger", "migration_approvals"},
+    {"campaigns_backup_000035", "campaigns_pre_migration_backup"},
+)
+
+
+async def everything(chain: Chain) -> set[str]:
+    return set(await chain.values(OURS + EVERYTHING))
+
+
+def tables_of(names: set[str]) -> set[str]:
+    return {name.removeprefix("table ") for name in names if name.startswith("table ")}
 
 
 async def go_back(database: Database, **options: Any) -> rollback.RollbackReport:
@@ -149,6 +170,11 @@ async def test_a_way_back_that_was_begun_is_ended_before_anything_goes_up_again(
         await open_the_window(connection)
     report = await preflight.run_preflight(legacy_database, chain.parameters, for_apply=True)
     assert [finding.code for finding in report.blockers] == ["way-back"]
+    # A run whose preflight was over when the way back began is refused by its steps, before they touch anything.
+    half_way = chain.dump()
+    with pytest.raises(errors.StepFailed, match=r"transform failed .*a way back has begun and not ended"):
+        await chain.up()
+    assert difference(chain.dump(), half_way) == []
     by_hand = run_psql(legacy_database, file=next(sql_files.MIGRATIONS.glob("000035_*.up.sql")), check=False)
     assert by_hand.returncode != 0
     assert "a way back has begun and not ended" in by_hand.stderr
@@ -216,22 +242,59 @@ async def test_phases_that_were_there_before_come_back_after_the_legacy_model_wi
     assert difference(chain.dump(), schema) == []
 
 
+async def test_once_the_backups_are_forgotten_former_phases_keep_the_values_of_now_and_all_else_comes_back(
+    sample_factory: SampleFactory,
+) -> None:
+    database = await sample_factory(phases_columns="partial")
+    chain = Chain(database)
+    rows, schema = await chain.checksums(), chain.dump()
+    await chain.up()
+    now = await chain.values("SELECT id || current_phase || phase_status FROM campaigns ORDER BY 1")
+    async with run.exclusive_run(database, "public", RollbackParameters(), run_id := str(uuid.uuid4()), "test"):
+        await forget.forget_backups(database, "public", LockLimits(), run_id)
+    await go_back(database)
+    changed = differences(await chain.checksums(), rows).keys()
+    assert changed <= {f"public.campaigns.{name}" for name in PHASES}
+    assert await chain.values("SELECT id || current_phase || phase_status FROM campaigns ORDER BY 1") == now
+    assert difference(chain.dump(), schema) == []
+
+
+@pytest.mark.large
+async def test_just_below_preflights_limit_of_column_numbers_the_way_there_and_back_has_room(
+    legacy_database: Database,
+) -> None:
+    """Columns of other types take most: ours stand beside them, and they come back under new numbers."""
+    chain = Chain(legacy_database)
+    replaced = [name for name in PHASES if name not in {"current_phase", "phase_status"}]
+    await chain.execute("ALTER TABLE campaigns " + ", ".join(f"ADD {name} integer" for name in replaced))
+    (used,) = await chain.values("SELECT max(attnum)::int FROM pg_attribute WHERE attrelid = 'campaigns'::regclass")
+    names = [f"c{number}" for number in range(COLUMN_LIMIT - 1 - used)]
+    for action, rest in (("ADD", " integer"), ("DROP", "")):
+        await chain.execute("ALTER TABLE campaigns " + ", ".join(f"{action} {name}{rest}" for name in names))
+    assert (await chain.preflight()).blockers == []
+    await chain.there_and_back()
+    assert [finding.code for finding in (await chain.preflight()).blockers] == ["column-numbers"]
+
+
 async def test_up_and_down_again_and_again_leaves_no_residue(legacy_database: Database) -> None:
     chain = Chain(legacy_database)
-    schema = chain.dump()
+    schema, before = chain.dump(), await everything(chain)
+    left = []
     async with Writers(legacy_database, sessions=2) as writers:
         for turn in range(2):
             await chain.up()
             await go_back(legacy_database)
             assert difference(chain.dump(), schema) == [], f"turn {turn}"
-            assert set(await chain.values(OURS_LEFT)) == KEPT, f"turn {turn}"
+            left.append(await everything(chain))
     assert writers.failures == {}
     async with connect(legacy_database) as connection:
         await writers.assert_nothing_is_lost(connection)
-        # Entries of dropped columns are all that grows: seven and three a turn.
-        assert (
-            await connection.fetchval(
-                "SELECT count(*) FROM pg_attribute WHERE attrelid = 'campaigns'::regclass AND attisdropped"
-            )
-            == 20
-        )
+    # What is not the application's is our tables, with their own columns, indexes, types and comments; each turn leaves the same.
+    assert before <= left[0] == left[1]
+    assert tables_of(left[0] - before) == BOOKS | COPIES
+    assert [name for name in left[0] - before if not any(table in name for table in BOOKS | COPIES)] == []
+    # Entries of dropped columns are all that grows: seven and three a turn.
+    assert await chain.values(DROPPED) == ["campaigns: 20"]
+    async with run.exclusive_run(legacy_database, "public", RollbackParameters(), run_id := str(uuid.uuid4()), "test"):
+        await forget.forget_backups(legacy_database, "public", LockLimits(), run_id)
+    assert tables_of(await everything(chain) - before) == BOOKS

@@ -81,8 +81,6 @@ ONLY_RICH = ("RENAME", "status_", "keep_domain", "active_campaigns_view", "by_st
 UP = [label for label in RICH_UP if not any(word in label for word in ONLY_RICH)]
 BACK = ["COMMIT of -- Takes back what 000036", "-- 000035 back", "COMMIT of -- 000035 back", "ANALYZE campaigns"]
 RICH_BACK = [
-    "COMMIT of SELECT migration_status_keep_rows()",
-    "COMMIT of SELECT restored, kept",
     "SELECT migration_prepare_return()",
     "COMMIT of SELECT migration_return_columns()",
     "COMMIT of SELECT last_id, filled",
@@ -90,9 +88,12 @@ RICH_BACK = [
     "SELECT migration_validate_returned()",
     "CREATE INDEX CONCURRENTLY idx_campaigns_user_status",
     "COMMIT of SELECT migration_return_settings()",
+    "COMMIT of SELECT migration_status_keep_rows()",
+    "COMMIT of SELECT restored, kept",
     "ALTER TABLE public.generated_domains VALIDATE CONSTRAINT same_again",
     "CREATE INDEX CONCURRENTLY idx_generated_domains_campaign_offset_valid",
     "COMMIT of CREATE OR REPLACE VIEW public.active_campaigns_view",
+    "DROP INDEX CONCURRENTLY public.idx_campaigns_workflow_primary",
     *BACK[:3],
     "-- Nothing of ours is left",
     BACK[3],

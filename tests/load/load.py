@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -35,12 +36,21 @@ class LoadOptions:
     truncate_every: float
 
 
+@dataclass(frozen=True)
+class Window:
+    """A part of the time that the load lasts: so many seconds, or as long as a work takes."""
+
+    name: str
+    seconds: float = 0.0
+    work: Callable[[], Awaitable[None]] | None = None
+
+
 @dataclass
 class Load:
     """A load at work, and what came of it once it has ended.
 
     Attributes:
-        marks: times of the monotonic clock, by name.
+        marks: times of the monotonic clock at which the windows began, by name and in order; the last is "end".
     """
 
     children: list[tuple[str, asyncio.subprocess.Process]] = field(default_factory=list)
@@ -51,6 +61,11 @@ class Load:
     def mark(self, name: str) -> None:
         """Write down that something begins or ends now."""
         self.marks[name] = time.monotonic()
+
+    @property
+    def spans(self) -> dict[str, tuple[float, float]]:
+        """When each window began and ended."""
+        return {name: (began, ended) for (name, began), (_, ended) in pairwise(self.marks.items())}
 
     async def last(self, seconds: float) -> None:
         """Wait, with an eye on the children.
@@ -141,26 +156,9 @@ async def _stop(running: Load) -> None:
     await asyncio.gather(*(end(name, child) for name, child in running.children))
 
 
-async def windows(
-    running: Load, lengths: tuple[float, float, float], body: Callable[[], Awaitable[None]] | None
-) -> float:
-    """Warm up, then the three windows: before, during (the body, or as long as it took elsewhere), after.
-
-    Args:
-        lengths: seconds of before, during (ignored with a body) and after.
-
-    Returns:
-        Seconds that the window during took.
-    """
-    before, during, after = lengths
-    running.mark("before")
-    await running.last(before)
-    running.mark("during")
-    if body is None:
-        await running.last(during)
-    else:
-        await body()
-    running.mark("after")
-    await running.last(after)
+async def windows(running: Load, spans: Sequence[Window]) -> None:
+    """Let one window after the other pass."""
+    for window in spans:
+        running.mark(window.name)
+        await (running.last(window.seconds) if window.work is None else window.work())
     running.mark("end")
-    return running.marks["after"] - running.marks["during"]

@@ -52,13 +52,13 @@ SELECT count(*) FILTER (WHERE s.filled) AS filled, count(*) FILTER (WHERE s.cont
     count(*) FILTER (WHERE s.settled AND s.legacy_off) AS legacy_off,
     (array_agg(s.shown) FILTER (WHERE s.contradicts OR s.settled AND (s.progress_off OR s.legacy_off)))[1:3] AS examples
 FROM (
-    SELECT c.current_phase IS NOT NULL AS filled,
+    SELECT c.current_phase IS NOT NULL AND c.campaign_type IS NOT NULL AND c.status IS NOT NULL AS filled,
         c.current_phase IS NOT NULL AND c.campaign_type NOT IN ('comprehensive', 'automated')
             AND migration_map_current_phase(c.campaign_type) IS DISTINCT FROM c.current_phase
             AND migration_map_campaign_type(c.current_phase) IS DISTINCT FROM c.campaign_type
-        OR c.phase_status IS NOT NULL AND migration_map_phase_status(c.status) IS DISTINCT FROM c.phase_status
-            AS contradicts,
-        b.campaign_id IS NULL AND EXISTS (
+        OR c.phase_status IS NOT NULL AND c.status IS NOT NULL
+            AND migration_map_phase_status(c.status) IS DISTINCT FROM c.phase_status AS contradicts,
+        b.campaign_id IS NULL AND NOT way_back.has_begun AND EXISTS (
             SELECT FROM pg_trigger WHERE tgrelid = to_regclass('campaign_metric_changes')
             AND tgname = 'campaign_metric_changes_fold') AS settled,
         c.progress IS DISTINCT FROM migration_map_progress(
@@ -68,6 +68,11 @@ FROM (
             AS legacy_off,
         to_jsonb(c)::text || ' ' || to_jsonb(v)::text AS shown
     FROM campaigns AS c
+    CROSS JOIN (
+        -- From there on progress is the application's, and what was kept is no longer written.
+        SELECT EXISTS (SELECT FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
+                       WHERE t.tgrelid = to_regclass('campaigns') AND p.proname = 'migration_return_values') AS has_begun
+    ) AS way_back
     LEFT JOIN campaign_metrics_baseline AS b ON b.campaign_id = c.id
     LEFT JOIN migration_legacy_values AS v ON v.campaign_id = c.id
     WHERE EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass('campaigns')

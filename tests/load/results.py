@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from statistics import median
 
@@ -13,7 +14,8 @@ from tests.load.load import Load
 from tests.load.models import CAMPAIGNS, SNAPSHOT, TRUNCATING, Attempt, Wait
 from tests.load.recount import Recount
 
-WINDOWS = (("before", "during"), ("during", "after"), ("after", "end"))
+# The window in which the rollback is at work, and where it ends.
+WAY_BACK = "way back"
 PERCENTILES = {"p50": 50, "p95": 95, "p99": 99}
 LONGEST_WAIT_MS = 250.0
 LONGEST_HOLD_MS = 50.0
@@ -39,10 +41,13 @@ class Figures(BaseModel):
 
 
 class Judged(BaseModel):
-    """One migration under load.
+    """One migration under load, and the way back after it where that was asked for.
 
     Attributes:
+        locks: of both, in their order.
         scans: what the transform took, as a multiple of one scan.
+        longest_wait_ms: the longest time that a writer waited for the migration.
+        back_wait_ms, back_seconds: the same for the way back, and how long that took.
         broken: the promises about what is right that did not hold, in words.
     """
 
@@ -51,6 +56,8 @@ class Judged(BaseModel):
     locks: list[LockHold]
     scans: float
     longest_wait_ms: float
+    back_wait_ms: float | None
+    back_seconds: float | None
     broken: list[str]
 
 
@@ -59,10 +66,10 @@ class LoadReport(BaseModel):
 
     Attributes:
         control, migrated: figures by window, without and with the migration.
-        phases: figures of parts of the migration, by what it was doing.
+        phases, back_phases: figures of parts of the migration and of the way back, by what it was doing.
         migrations: every one that was measured, the one that the other figures are about first.
         errors: how often which SQLSTATE met which group of transactions, as "40001 repeatable read".
-        longest_wait_ms: the longest time that a writer waited for us.
+        longest_wait_ms, back_wait_ms: the longest time that a writer waited for the migration, and for the way back.
         checks: figures of the looks at what must agree, summed up.
         broken: the promises about what is right that did not hold, in words.
         slow: the promises about time that did not hold, in words.
@@ -75,10 +82,12 @@ class LoadReport(BaseModel):
     control: dict[str, Figures]
     migrated: dict[str, Figures]
     phases: dict[str, Figures]
+    back_phases: dict[str, Figures]
     errors: dict[str, int]
     control_errors: dict[str, int]
     error_texts: dict[str, str]
     longest_wait_ms: float
+    back_wait_ms: float | None
     waits: list[Wait]
     looks: int
     longest_gap_ms: float
@@ -110,12 +119,20 @@ def median_holds(migrations: list[Judged]) -> dict[str, float]:
 def judge(locks: list[LockHold], transform: TransformResult, load: Load, recount: Recount) -> Judged:
     """What there is to say of a migration under load that has come to its end."""
     assert load.monitor is not None
+    began, ended = load.spans.get(WAY_BACK, (math.inf, math.inf))
+    went_back = WAY_BACK in load.marks
     return Judged(
         locks=locks,
         scans=round(transform.seconds / transform.scan_seconds, 3) if transform.scan_seconds else 0.0,
-        longest_wait_ms=round(max((wait.seconds * 1000 for wait in load.monitor.waits), default=0.0), 1),
+        longest_wait_ms=_longest_ms([wait for wait in load.monitor.waits if wait.began < began]),
+        back_wait_ms=_longest_ms([wait for wait in load.monitor.waits if wait.began >= began]) if went_back else None,
+        back_seconds=round(ended - began, 3) if went_back else None,
         broken=find_broken(count_errors(load), recount, sum_checks(load)),
     )
+
+
+def _longest_ms(waits: list[Wait]) -> float:
+    return round(max((wait.seconds * 1000 for wait in waits), default=0.0), 1)
 
 
 def sum_checks(load: Load) -> dict[str, int]:
@@ -144,15 +161,15 @@ def figures(attempts: list[Attempt], spans: list[tuple[float, float]]) -> Figure
 
 
 def by_window(load: Load) -> dict[str, Figures]:
-    """The three windows of a load."""
+    """The windows of a load."""
     attempts = [attempt for writer in load.writers for attempt in writer.attempts]
-    return {begin: figures(attempts, [(load.marks[begin], load.marks[end])]) for begin, end in WINDOWS}
+    return {name: figures(attempts, [span]) for name, span in load.spans.items()}
 
 
-def by_phase(load: Load, phases: list[tuple[str, float]]) -> dict[str, Figures]:
-    """The parts of the migration, given when each began."""
+def by_phase(load: Load, phases: list[tuple[str, float]], window: str) -> dict[str, Figures]:
+    """The parts of what was done in a window, given when each began."""
     attempts = [attempt for writer in load.writers for attempt in writer.attempts]
-    ends = [began for _, began in phases[1:]] + [load.marks["after"]]
+    ends = [began for _, began in phases[1:]] + [load.spans[window][1]]
     spans: dict[str, list[tuple[float, float]]] = {}
     for (name, began), ended in zip(phases, ends, strict=True):
         spans.setdefault(name, []).append((began, ended))
@@ -183,7 +200,7 @@ def is_expected(sqlstate: str, group: str) -> bool:
 def find_broken(errors: dict[str, int], recount: Recount, checks: dict[str, int]) -> list[str]:
     """The promises about what is right that did not hold."""
     broken = []
-    for name in ("wrong_metrics", "left_over", "lost", "extra", "different"):
+    for name in ("wrong_metrics", "left_over", "lost", "extra", "different", "unlike"):
         value = getattr(recount, name)
         if value:
             broken.append(f"{name} is {value}, not 0")
@@ -199,15 +216,19 @@ def find_broken(errors: dict[str, int], recount: Recount, checks: dict[str, int]
     return broken
 
 
-def find_slow(longest_wait_ms: float | None, migrations: list[Judged], domains: int) -> list[str]:
+def find_slow(migrations: list[Judged], domains: int, *, truncated: bool) -> list[str]:
     """The promises about time that did not hold. A machine that does other things besides can break them, too.
 
     Args:
-        longest_wait_ms: None where somebody truncates: TRUNCATE waits for an index build to end, and all others for it.
+        truncated: TRUNCATE waits for an index build to end, and all others for it: then no wait is judged.
     """
     slow = []
-    if longest_wait_ms is not None and longest_wait_ms >= LONGEST_WAIT_MS:
-        slow.append(f"a writer waited {longest_wait_ms:.0f} ms for the migration, not under {LONGEST_WAIT_MS:.0f} ms")
+    for what, waits in (
+        ("the migration", [one.longest_wait_ms for one in migrations]),
+        ("the way back", [one.back_wait_ms for one in migrations if one.back_wait_ms is not None]),
+    ):
+        if not truncated and waits and max(waits) >= LONGEST_WAIT_MS:
+            slow.append(f"a writer waited {max(waits):.0f} ms for {what}, not under {LONGEST_WAIT_MS:.0f} ms")
     ratio = median(one.scans for one in migrations)
     if domains >= LARGE and ratio > TRANSFORM_SCANS:
         slow.append(f"the transform took {ratio:.2f} times one scan, more than {TRANSFORM_SCANS}")

@@ -1,6 +1,9 @@
 """Migrate a sample database while writers are at work on it, and show what they notice.
 
     python tests/load/run.py --writers 8 --domains 2000000 --migrations 5
+    python tests/load/run.py --writers 8 --domains 2000000 --migrations 5 --way-back
+
+With --way-back the migration is then taken back under the same load, and held to the same promises.
 
 The same load runs twice, on two copies of one database: once with the migration, once without. Further migrations, each under
 the same load on a copy of its own, give the medians of what one run says too little about. Nothing is left behind.
@@ -12,31 +15,28 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import re
 import sys
 import tempfile
-import time
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tasks.core import core_migrations, run, transform
 from tasks.core.connection_strings import database_from_surroundings
 from tasks.core.database import Database, connect
-from tasks.core.models import LockHold, TransformResult
 from tasks.core.sample import build_sample_database, create_database, drop_database
 from tasks.core.server import start_server
-from tasks.core.settings import MigrateParameters
 from tests.load import results, table
-from tests.load.load import Load, LoadOptions, load, windows
+from tests.load.load import Load, LoadOptions, Window, load, windows
 from tests.load.recount import Recount, recount
+from tests.load.work import Migration, WayBack
 
 WARM_UP_SECONDS = 2.0
-# The windows of what is migrated for its medians alone.
-SHORT = (2.0, 0.0, 1.0)
+# Seconds before and after what is migrated for its medians alone.
+SHORT = (2.0, 1.0)
 # Both copies start from written-out pages and marked rows, whichever runs first.
 SETTLE = ("VACUUM (ANALYZE) campaigns", "CHECKPOINT")
 
@@ -61,6 +61,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--migrations", type=int, default=1, help="how many to measure; locks and the transform are judged by medians"
     )
+    parser.add_argument("--way-back", action="store_true", help="then take the migration back, under the same load")
     parser.add_argument("--no-control", action="store_true", help="skip the same load without a migration")
     parser.add_argument("--postgres-bin", type=Path, help="bin directory of a PostgreSQL, instead of the embedded one")
     parser.add_argument("--database-url", help="server to make the sample databases on, instead of starting one")
@@ -98,132 +99,123 @@ async def measure(
     template = f"load_template_{mark}"
     names = [f"load_{mark}", f"load_control_{mark}"]
     how = LoadOptions(options.writers, options.seed, options.pause_ms, options.hold_ms, options.truncate_every)
-    lengths = (options.seconds_before, 0.0, options.seconds_after)
+    lengths = (options.seconds_before, options.seconds_after)
+
+    async def once(number: int, lengths: tuple[float, float]) -> Migrated:
+        console.print(f"Migration {number} of {options.migrations} ...")
+        copy = await create_database(server, names[0], template=template)
+        migration = Migration(copy, console)
+        way_back = WayBack(copy, console) if options.way_back else None
+        loaded = await under_load(copy, how, directory, plan(lengths, migration, way_back))
+        counted = await recount(
+            copy,
+            loaded.writers,
+            truncated=options.truncate_every > 0,
+            metrics=way_back.metrics if way_back else None,
+            original=original if way_back else None,
+        )
+        locks = [*migration.locks, *(way_back.locks if way_back else [])]
+        judged = results.judge(locks, migration.result, loaded, counted)
+        return Migrated(copy, migration, way_back, loaded, counted, judged)
+
     try:
         console.print(f"Building {options.domains:,} domains in {options.campaigns:,} campaigns ...")
         original = await create_database(server, template)
         await build_sample_database(original, campaigns=options.campaigns, domains=options.domains, seed=options.seed)
         further = []
         for number in range(1, options.migrations):
-            console.print(f"Migration {number} of {options.migrations} ...")
-            copy = await create_database(server, names[0], template=template)
-            again = Migration(copy, console)
-            loaded = await under_load(copy, how, directory, SHORT, again)
-            counted = await recount(copy, loaded.writers, truncated=options.truncate_every > 0)
-            further.append(results.judge(again.locks, again.result, loaded, counted))
+            further.append((await once(number, SHORT)).judged)
             await drop_database(server, names[0])
-        console.print(f"Migration {options.migrations} of {options.migrations} ...")
-        database = await create_database(server, names[0], template=template)
-        migration = Migration(database, console)
-        migrated = await under_load(database, how, directory, lengths, migration)
-        counted = await recount(database, migrated.writers, truncated=options.truncate_every > 0)
+        migrated = await once(options.migrations, lengths)
         control = None
         if not options.no_control:
-            during = migrated.marks["after"] - migrated.marks["during"]
-            console.print(f"The same load without a migration, {during:.0f} s long ...")
-            lengths = (lengths[0], during, lengths[2])
+            spans = [Window(name, ended - began) for name, (began, ended) in migrated.load.spans.items()]
+            console.print(f"The same load without a migration, {sum(span.seconds for span in spans):.0f} s long ...")
             unmigrated = await create_database(server, names[1], template=template)
-            control = await under_load(unmigrated, how, directory, lengths, None)
-        return await compute(database, options, migrated, control, migration, counted, further)
+            control = await under_load(unmigrated, how, directory, spans)
+        return await compute(options, migrated, control, further)
     finally:
         for database_name in (*names, template):
             await drop_database(server, database_name)
 
 
-class Migration:
-    """The transform and the core migrations, with when each step began."""
+@dataclass(frozen=True)
+class Migrated:
+    """A database that was migrated under load, and taken back where that was asked for."""
 
-    def __init__(self, database: Database, console: Console) -> None:
-        self._database = database
-        self._console = console
-        self.steps: list[tuple[str, float]] = []
-        self.transformed: TransformResult | None = None
-        self.locks: list[LockHold] = []
-
-    @property
-    def result(self) -> TransformResult:
-        """That of the transform, once it has come to its end."""
-        assert self.transformed is not None
-        return self.transformed
-
-    def _progress(self, what: str, _done: float, _total: float | None) -> None:
-        step = re.split(r"[,:]| \d+ of ", what)[0]
-        if not self.steps or self.steps[-1][0] != step:
-            self.steps.append((step, time.monotonic()))
-            self._console.print(f"  {step}")
-
-    async def __call__(self) -> None:
-        """Migrate."""
-        parameters, run_id = MigrateParameters(mode="apply"), str(uuid.uuid4())
-        self._progress("expand", 0, None)
-        async with run.exclusive_run(self._database, parameters.schema_name, parameters, run_id, "load"):
-            self.transformed = await transform.transform(self._database, parameters, run_id, self._progress)
-            self.locks = [
-                *self.transformed.locks,
-                *await core_migrations.apply_core_migrations(self._database, parameters, run_id, self._progress),
-            ]
+    database: Database
+    migration: Migration
+    way_back: WayBack | None
+    load: Load
+    counted: Recount
+    judged: results.Judged
 
 
-async def under_load(
-    database: Database,
-    how: LoadOptions,
-    directory: Path,
-    lengths: tuple[float, float, float],
-    migration: Migration | None,
-) -> Load:
-    """Run the three windows on a database."""
+def plan(lengths: tuple[float, float], migration: Migration, way_back: WayBack | None) -> list[Window]:
+    """What happens one after the other while the load goes on."""
+    before, after = lengths
+    windows_up = [Window("before", before), Window("during", work=migration), Window("after", after)]
+    if way_back is None:
+        return windows_up
+    return [
+        *windows_up,
+        Window("recount", work=way_back.count),
+        Window(results.WAY_BACK, work=way_back),
+        Window("back again", after),
+    ]
+
+
+async def under_load(database: Database, how: LoadOptions, directory: Path, spans: list[Window]) -> Load:
+    """Let the windows pass on a database."""
     async with connect(database, purpose="settling") as connection:
         for statement in SETTLE:
             await connection.execute(statement)
     async with load(database, how, directory) as running:
         await running.last(WARM_UP_SECONDS)
-        await windows(running, lengths, migration)
+        await windows(running, spans)
     return running
 
 
 async def compute(
-    database: Database,
-    options: argparse.Namespace,
-    migrated: Load,
-    control: Load | None,
-    migration: Migration,
-    counted: Recount,
-    further: list[results.Judged],
+    options: argparse.Namespace, migrated: Migrated, control: Load | None, further: list[results.Judged]
 ) -> results.LoadReport:
     """The report of a run that came to its end."""
-    monitor = migrated.monitor
+    monitor = migrated.load.monitor
     assert monitor is not None
-    async with connect(database, purpose="report") as connection:
+    async with connect(migrated.database, purpose="report") as connection:
         version = await connection.fetchval("SELECT current_setting('server_version')")
-    judged = [results.judge(migration.locks, migration.result, migrated, counted), *further]
-    longest = max(one.longest_wait_ms for one in judged)
+    judged = [migrated.judged, *further]
+    back_waits = [one.back_wait_ms for one in judged if one.back_wait_ms is not None]
     texts: dict[str, str] = {}
-    for writer in migrated.writers:
+    for writer in migrated.load.writers:
         texts |= writer.error_texts
+    way_back = migrated.way_back
     return results.LoadReport(
         server_version=version.split()[0],
         domains=options.domains,
         writers=options.writers,
         truncate_every=options.truncate_every,
         control=results.by_window(control) if control is not None else {},
-        migrated=results.by_window(migrated),
-        phases=results.by_phase(migrated, migration.steps),
-        errors=results.count_errors(migrated),
+        migrated=results.by_window(migrated.load),
+        phases=results.by_phase(migrated.load, migrated.migration.steps, "during"),
+        back_phases=results.by_phase(migrated.load, way_back.steps, results.WAY_BACK) if way_back else {},
+        errors=results.count_errors(migrated.load),
         control_errors=results.count_errors(control) if control is not None else {},
         error_texts=texts,
-        longest_wait_ms=round(longest, 1),
+        longest_wait_ms=max(one.longest_wait_ms for one in judged),
+        back_wait_ms=max(back_waits, default=None),
         waits=sorted(monitor.waits, key=lambda wait: -wait.seconds),
         looks=monitor.looks,
         longest_gap_ms=round(monitor.longest_gap * 1000, 1),
         typical_gap_ms=round(monitor.typical_gap * 1000, 1),
-        locks=migration.locks,
+        locks=migrated.judged.locks,
         migrations=judged,
-        transform=migration.result,
-        recount=counted,
-        checks=results.sum_checks(migrated),
+        transform=migrated.migration.result,
+        recount=migrated.counted,
+        checks=results.sum_checks(migrated.load),
         check_examples=[example for check in monitor.checks for example in check.examples][:10],
         broken=[promise for one in judged for promise in one.broken],
-        slow=results.find_slow(None if options.truncate_every else longest, judged, options.domains),
+        slow=results.find_slow(judged, options.domains, truncated=options.truncate_every > 0),
     )
 
 

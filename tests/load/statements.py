@@ -41,10 +41,10 @@ UPDATE campaigns SET progress_percentage = $2, processed_items = processed_items
 WHERE id = $1
 """
 DELETE_CAMPAIGN = "DELETE FROM campaigns WHERE id = $1"
-KNOWS_PHASES = """
+KNOWS_COLUMN = """
 SELECT EXISTS (
     SELECT FROM pg_attribute
-    WHERE attrelid = to_regclass('campaigns') AND attname = 'current_phase' AND NOT attisdropped
+    WHERE attrelid = to_regclass('campaigns') AND attname = $1 AND NOT attisdropped
 )
 """
 
@@ -52,6 +52,7 @@ SELECT EXISTS (
 class Legacy:
     """The application as it was."""
 
+    known_by = "campaign_type"
     insert_campaign = (
         "INSERT INTO campaigns (name, user_id, campaign_type, status, launch_sequence)"
         " VALUES ($1, $2, $3, $4, true) RETURNING id"
@@ -84,6 +85,7 @@ class Legacy:
 class Phases:
     """The application as it will be."""
 
+    known_by = "current_phase"
     insert_campaign = (
         "INSERT INTO campaigns (name, user_id, current_phase, phase_status) VALUES ($1, $2, $3, $4) RETURNING id"
     )

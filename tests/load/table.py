@@ -10,7 +10,10 @@ from tests.load.results import Figures, LoadReport, median_holds
 
 def show(console: Console, report: LoadReport) -> None:
     """Print everything, the verdict last."""
-    console.print(Group(_windows(report), _phases(report), _locks(report)))
+    console.print(Group(_windows(report), _phases("the migration", report.phases)))
+    if report.back_phases:
+        console.print(_phases("the way back", report.back_phases))
+    console.print(_locks(report))
     for line in _facts(report):
         console.print(line, highlight=False)
     for title, promises in (("Broken promises:", report.broken), ("Too slow:", report.slow)):
@@ -36,11 +39,11 @@ def _windows(report: LoadReport) -> Table:
     return table
 
 
-def _phases(report: LoadReport) -> Table:
-    table = Table(title="What the migration was doing meanwhile")
+def _phases(what: str, phases: dict[str, Figures]) -> Table:
+    table = Table(title=f"What {what} was doing meanwhile")
     for name in ("step", "seconds", "tx/s", "p50 ms", "p95 ms", "p99 ms", "max ms"):
         table.add_column(name, justify="left" if name == "step" else "right")
-    for name, figures in report.phases.items():
+    for name, figures in phases.items():
         table.add_row(name, *_cells(figures))
     return table
 
@@ -71,7 +74,8 @@ def _facts(report: LoadReport) -> list[str]:
     transform, found, checks = report.transform, report.recount, report.checks
     ratio = f"{transform.seconds / transform.scan_seconds:.2f}" if transform.scan_seconds else "-"
     lines = [
-        f"Longest wait for the migration: {report.longest_wait_ms:.0f} ms, {len(report.waits)} waits in all",
+        f"Longest wait for the migration: {report.longest_wait_ms:.0f} ms; {len(report.waits)} waits for us in all",
+        *([] if report.back_wait_ms is None else [f"Longest wait for the way back: {report.back_wait_ms:.0f} ms"]),
         f"  (looked at every {report.typical_gap_ms:.0f} ms, {report.longest_gap_ms:.0f} ms at worst)",
         f"Longest lock held, by medians: {report.longest_hold_ms:.1f} ms",
         f"Migrations: {_each(report)}",
@@ -90,6 +94,8 @@ def _facts(report: LoadReport) -> list[str]:
         lines.append(
             f"{found.rows:,} rows of the writers: {found.lost} lost, {found.extra} extra, {found.different} different"
         )
+    if found.untouched is not None:
+        lines.append(f"Legacy values of {found.untouched:,} campaigns untouched since: {found.unlike} not as before")
     return lines
 
 
@@ -97,6 +103,11 @@ def _each(report: LoadReport) -> str:
     return "; ".join(
         f"transform {one.scans:.2f} scans, longest lock {max((hold.held_ms for hold in one.locks), default=0.0):.0f} ms,"
         f" longest wait {one.longest_wait_ms:.0f} ms"
+        + (
+            ""
+            if one.back_seconds is None
+            else f", way back {one.back_seconds:.1f} s with waits up to {one.back_wait_ms:.0f} ms"
+        )
         for one in report.migrations
     )
 

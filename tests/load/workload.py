@@ -59,7 +59,7 @@ class Workload:
         self._own_campaigns: list[UUID] = []
         self._after_commit: list[Callable[[], None]] = []
         self._next = 0
-        self._wants_phases = orders.index % 2 == 1
+        self._wanted: sql.Application = sql.Phases if orders.index % 2 else sql.Legacy
         self._application: sql.Application = sql.Legacy
         self._kinds = self._describe_kinds()
 
@@ -102,10 +102,13 @@ class Workload:
                 await asyncio.sleep(self._random.expovariate(1000 / self._orders.pause_ms))
 
     async def _attempt(self, name: str, kind: Kind) -> None:
-        waits_for_phases = self._wants_phases and self._application is sql.Legacy
-        # As an application that is being rolled out: the new release comes up once its columns are there.
-        if kind.group == CAMPAIGNS and waits_for_phases and await self._connection.fetchval(sql.KNOWS_PHASES):
-            self._application = sql.Phases
+        # As an application that is being rolled out: the release that it wants comes up once its columns are there.
+        if (
+            kind.group == CAMPAIGNS
+            and self._application is not self._wanted
+            and await self._connection.fetchval(sql.KNOWS_COLUMN, self._wanted.known_by)
+        ):
+            self._application = self._wanted
         pending: Pending = {}
         self._after_commit.clear()
         sqlstate = ""
@@ -128,7 +131,7 @@ class Workload:
             )
             self.error_texts.setdefault(f"{sqlstate} {name}", words[:1000])
             if sqlstate == UNDEFINED_COLUMN:
-                self._application = sql.Phases
+                self._application = sql.Legacy if self._application is sql.Phases else sql.Phases
         seconds = time.monotonic() - began
         self.attempts.append(Attempt(began, seconds, name, kind.group, kind.dawdles, sqlstate))
 
