@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import uuid
 from collections.abc import Awaitable, Callable
@@ -111,7 +112,8 @@ GIVEN_UP_AT = {
 
 
 async def sigkill(driven: Driven, database: Database) -> None:
-    driven.send(signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):  # one that did not wait at its point was quicker
+        driven.send(signal.SIGKILL)
 
 
 async def sigterm(driven: Driven, database: Database) -> None:
