@@ -25,9 +25,9 @@ EXACT = Recount(campaigns=5, wrong_metrics=0, left_over=0, rows=10, lost=0, extr
 AGREEING = {"contradicting": 0, "progress_off": 0, "legacy_off": 0, "miscounted": 0}
 
 
-@pytest.mark.parametrize("truncate_every", [0, 0.3])
+@pytest.mark.parametrize(("truncate_every", "more"), [(0, []), (0.3, []), (0, ["--way-back"])])
 def test_a_migration_under_load_loses_nothing_and_miscounts_nothing(
-    server: Database, tmp_path: Path, truncate_every: float
+    server: Database, tmp_path: Path, truncate_every: float, more: list[str]
 ) -> None:
     figures = tmp_path / "figures.json"
     assert server.password is not None
@@ -38,7 +38,7 @@ def test_a_migration_under_load_loses_nothing_and_miscounts_nothing(
         [
             sys.executable, str(PROGRAM), *options.split(), "--json", str(figures),
             "--database-url", f"postgresql://{server.user}@{server.host}:{server.port}/{server.database}?sslmode=disable",
-            "--truncate-every", str(truncate_every),
+            "--truncate-every", str(truncate_every), *more,
         ],
         env={**os.environ, "PGPASSWORD": server.password.get_secret_value(), "COLUMNS": "200"},
         capture_output=True, text=True, check=False, timeout=300,
@@ -54,6 +54,11 @@ def test_a_migration_under_load_loses_nothing_and_miscounts_nothing(
     assert all(figure.transactions > 0 for figure in report.migrated.values())
     assert report.transform.campaigns >= 120
     assert report.checks["counted"] > 0
+    if more:
+        assert (report.recount.untouched or 0) > 0
+        assert report.recount.unlike == 0
+        assert {"legacy values", "migration 000035 down"} <= report.back_phases.keys()
+        assert {"migration_return_columns()", "000036 down", "000035 down"} <= {hold.statement for hold in report.locks}
 
 
 def test_deadlocks_of_those_who_write_domains_alone_break_a_promise() -> None:
@@ -66,7 +71,7 @@ def test_deadlocks_of_those_who_write_domains_alone_break_a_promise() -> None:
         assert error.split()[0] in promise
 
 
-@pytest.mark.parametrize("name", ["wrong_metrics", "left_over", "lost", "extra", "different"])
+@pytest.mark.parametrize("name", ["wrong_metrics", "left_over", "lost", "extra", "different", "unlike"])
 def test_one_row_too_few_breaks_a_promise(name: str) -> None:
     (promise,) = results.find_broken({}, EXACT.model_copy(update={name: 1}), AGREEING)
     assert name in promise
