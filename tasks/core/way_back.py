@@ -63,15 +63,21 @@ async def drop_indexes(
 ) -> None:
     """Drop the indexes of 000036 ahead of its down, which then finds next to nothing to do under its lock.
 
-    Indexes on partitioned tables, which cannot go CONCURRENTLY, are left to it.
+    Indexes on partitioned tables, which cannot go CONCURRENTLY, are left to it; so is what waits for others too long.
     """
     await locks.set_limits(connection, limits, locks=False)
+    patience = f"{limits.lock_wait_limit_seconds * 1000:.0f}ms"
+    await connection.execute("SELECT set_config('lock_timeout', $1, false)", patience)
     found = await connection.fetch(sql_files.query("list_phases_indexes"))
     for number, index in enumerate(found, start=1):
         label = f"phases index {number} of {len(found)}: {index['name']}"
         progress(label, number - 1, len(found))
-        async with indexes.watched(database, connection, label, progress):
-            await connection.execute(index["drop_statement"])
+        try:
+            async with indexes.watched(database, connection, label, progress):
+                await connection.execute(index["drop_statement"])
+        except locks.RETRIED as error:
+            log.info("%s and those after it are left to 000036 down: %s", label, error)
+            return
         await run.note(connection, run_id, STEP, f"dropped index {index['name']}")
 
 
