@@ -1217,6 +1217,7 @@ CREATE OR REPLACE FUNCTION migration_fill_batch(
 LANGUAGE plpgsql AS $function$
 DECLARE
     batch uuid[];
+    written bigint;
 BEGIN
     SELECT array_agg(locked.id ORDER BY locked.id) INTO batch
     FROM (
@@ -1252,6 +1253,17 @@ BEGIN
         leads = n.leads + coalesce(d.leads, 0)
     FROM counted AS n LEFT JOIN difference AS d ON d.campaign_id = n.campaign_id
     WHERE c.id = n.campaign_id;
+    GET DIAGNOSTICS written = ROW_COUNT;
+    IF written < filled THEN
+        RAISE EXCEPTION '% of % campaigns could not be filled, as a trigger keeps them from being updated without a word (up to %)',
+            filled - written, filled, last_id
+            USING ERRCODE = 'triggered_data_change_violation',
+                  HINT = (SELECT format('One of these returns NULL: %s.', string_agg(t.tgname, ', ' ORDER BY t.tgname))
+                          FROM pg_trigger AS t
+                          WHERE t.tgrelid = to_regclass(format('%I.campaigns', current_schema())) AND NOT t.tgisinternal
+                            AND t.tgenabled IN ('O', 'A') AND t.tgtype & 19 = 19  -- row, before, update
+                            AND t.tgname NOT IN ('zzy_migration_sync_models', 'zzz_campaigns_keep_row'));
+    END IF;
     PERFORM set_config('campaign_metrics.folding', 'off', true), set_config('migration.prefer', '', true);
     EXECUTE format(
         'INSERT INTO migration_legacy_values AS kept (campaign_id, campaign_type, status, launch_sequence)'

@@ -22,6 +22,16 @@ CONNECTION_LOST = (
 FOUND_CLOSED = (asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
+def _raised_by(error: asyncpg.PostgresError) -> str | None:
+    """Whose words an error without a code of its own is: a trigger's, as a rule, of the application's."""
+    context = getattr(error, "context", None)
+    if not isinstance(error, asyncpg.RaiseError) or not context:
+        return None
+    return (
+        f"It was raised by {context.splitlines()[0]}: let it pass this migration, or switch its trigger off meanwhile"
+    )
+
+
 @contextmanager
 def translated(step: str, remedy: str) -> Iterator[None]:
     """Translate what the driver raises in the body.
@@ -43,7 +53,7 @@ def translated(step: str, remedy: str) -> Iterator[None]:
             raise
         raise errors.ConnectionLost(step=step, reason=str(error)) from error
     except asyncpg.PostgresError as error:
-        said = (str(error), getattr(error, "detail", None), getattr(error, "hint", None))
+        said = (str(error), getattr(error, "detail", None), getattr(error, "hint", None), _raised_by(error))
         raise errors.StepFailed(
             step=step, sqlstate=error.sqlstate, reason=" ".join(filter(None, said)), remedy=remedy
         ) from error

@@ -357,6 +357,35 @@ async def test_a_unique_index_whose_rule_would_be_lost_is_in_the_way_of_the_cut_
     assert "in the way of the cut-over" in found.message
 
 
+SPREADS = """
+CREATE TABLE history (LIKE campaigns);
+CREATE FUNCTION keep_row() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO history SELECT OLD.*; RETURN NULL; END';
+CREATE FUNCTION archive() RETURNS void LANGUAGE sql AS 'INSERT INTO history SELECT * FROM campaigns';
+"""
+KEEP_ROW = "CREATE TRIGGER keep_row AFTER UPDATE ON campaigns FOR EACH ROW EXECUTE FUNCTION keep_row()"
+
+
+async def test_a_trigger_that_fails_once_there_are_more_columns_is_in_the_way_of_the_transform(
+    look_after: LookAfter,
+) -> None:
+    (found,) = (await look_after(SPREADS, KEEP_ROW, stop_after="transform")).blockers
+    assert "trigger keep_row on campaigns calls keep_row()" in found.message
+    assert "line 1" in found.message
+    report = await look_after(SPREADS, KEEP_ROW, "ALTER TABLE campaigns DISABLE TRIGGER keep_row")
+    assert report.blockers == []
+    warned_of = [finding.message for finding in report.warnings if finding.code == "function-spreads-rows"]
+    assert len(warned_of) == 2
+    assert "function archive() inserts whole rows" in warned_of[0]
+
+
+async def test_a_parsed_body_that_returns_the_columns_of_today_is_in_the_way(look_after: LookAfter) -> None:
+    function = (
+        "CREATE FUNCTION {0}() RETURNS SETOF campaigns LANGUAGE sql BEGIN ATOMIC SELECT {1} FROM campaigns AS c; END"
+    )
+    report = await look_after(function.format("today", "c.*"), function.format("always", "c"), stop_after="transform")
+    assert [finding.keys for finding in report.blockers] == [["today()"]]
+
+
 async def test_stored_rows_of_campaigns_are_in_the_way_of_its_new_columns(look_after: LookAfter) -> None:
     (found,) = (await look_after("CREATE TABLE audit (id bigint, old_rows campaigns[])")).blockers
     assert "public.audit.old_rows" in found.message

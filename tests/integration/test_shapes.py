@@ -200,6 +200,13 @@ BLOCKED = {
         ),
         "campaigns.status allows none of running",
     ),
+    "a domain that fills a column by itself": (
+        (
+            f"{FREE_TYPES}; CREATE DOMAIN state AS text NOT NULL DEFAULT 'pending'; CREATE DOMAIN status AS state;"
+            "ALTER TABLE campaigns ALTER status DROP DEFAULT, ALTER status TYPE status"
+        ),
+        "campaigns.status is of the domain status, which has a DEFAULT and NOT NULL of its own",
+    ),
     "an inheritance child": (
         "CREATE TABLE more_domains () INHERITS (generated_domains)",
         "generated_domains is part of an inheritance tree",
@@ -271,6 +278,42 @@ async def test_what_cannot_be_migrated_is_refused_by_name(chain: Chain, shape: s
     await chain.execute(statements)
     report = await chain.preflight()
     assert any(named in finding.message for finding in report.blockers), report.findings
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("RETURN NULL", "One of these returns NULL: check_campaigns_ranges, only_open"),
+        ("RAISE 'it is closed'", "it is closed It was raised by PL/pgSQL function only_open() line 1 at"),
+    ],
+)
+async def test_a_trigger_that_keeps_rows_from_being_filled_is_named_and_nothing_is_lost(
+    chain: Chain, body: str, said: str
+) -> None:
+    await chain.execute(
+        "CREATE FUNCTION only_open() RETURNS trigger LANGUAGE plpgsql AS"
+        f" $$BEGIN IF OLD.status = 'completed' THEN {body}; END IF; RETURN NEW; END$$",
+        "CREATE TRIGGER only_open BEFORE UPDATE ON campaigns FOR EACH ROW EXECUTE FUNCTION only_open()",
+    )
+    with pytest.raises(errors.StepFailed) as failed:
+        await chain.transform()
+    assert said in str(failed.value)
+    await chain.execute("ALTER TABLE campaigns DISABLE TRIGGER only_open")
+    await chain.transform()
+    assert await chain.values(MISCOUNTED) == []
+
+
+async def test_a_test_that_the_application_s_own_rule_refuses_is_skipped_and_says_so(chain: Chain) -> None:
+    await chain.execute(
+        "CREATE FUNCTION never() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'campaigns stay'; END$$",
+        "CREATE TRIGGER never BEFORE DELETE ON campaigns FOR EACH ROW EXECUTE FUNCTION never()",
+    )
+    await chain.up()
+    assert await chain.judge() == []
+    skipped = "SELECT test_name || ': ' || details FROM migration_integration_test_report WHERE status = 'SKIPPED'"
+    found = [line for line in await chain.values(skipped) if "campaigns stay" in line]
+    assert [line.partition(":")[0] for line in found] == ["deleting_a_campaign_deletes_its_domains"]
+    assert "a rule of the application's own" in found[0]
 
 
 async def test_phases_that_the_legacy_model_cannot_say_read_as_the_nearest_it_can(chain: Chain) -> None:

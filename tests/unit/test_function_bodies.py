@@ -80,7 +80,11 @@ def test_a_search_path_of_its_own_makes_it_another_table() -> None:
     ("statement", "how"),
     [
         ("SELECT to_jsonb(c) FROM campaigns AS c", "whole row"),
-        ("INSERT INTO audit SELECT c.* FROM campaigns AS c", "whole row"),
+        ("INSERT INTO audit SELECT c.* FROM campaigns AS c", "spread"),
+        ("INSERT INTO audit (a, b) SELECT now(), c.* FROM campaigns AS c", "spread"),
+        ("INSERT INTO audit SELECT (c).* FROM campaigns AS c", "spread"),
+        ("INSERT INTO audit SELECT * FROM campaigns", "spread"),
+        ("INSERT INTO audit SELECT to_jsonb(c.*) FROM campaigns AS c", "whole row"),
         ("SELECT * FROM campaigns", "whole row"),
         ("INSERT INTO campaigns VALUES (1, 'a')", "position"),
         ("COPY campaigns FROM '/dev/null'", "position"),
@@ -143,6 +147,13 @@ def test_every_line_of_a_trigger_function_is_found() -> None:
         (25, "named", "campaign_type"),
     ]
     assert uses[6].statement == "status = 'z'"
+
+
+@pytest.mark.parametrize("values", ["SELECT OLD.*", "SELECT now(), (old).*", "VALUES (OLD.*)", "VALUES (1, (OLD).*)"])
+def test_a_row_that_a_trigger_spreads_over_another_table_is_told_from_one_handed_on(values: str) -> None:
+    body = f"BEGIN\nINSERT INTO history {values};\nINSERT INTO log VALUES (to_jsonb(OLD));\nRETURN NULL; END"
+    uses = look("plpgsql", body, Header("trigger", is_procedure=False, arguments=[]), rows=IN_TRIGGER)
+    assert found(uses) == [(2, "spread", "the whole row"), (3, "whole row", "the whole row")]
 
 
 def test_rows_of_another_table_s_trigger_are_not_campaigns() -> None:

@@ -16,8 +16,10 @@ from tasks.core.function_bodies.plpgsql import CannotParse, Header, Parsed, Piec
 from tasks.core.function_bodies.scopes import LEGACY, How, Mention, Surroundings, parsed
 from tasks.core.models import Model
 
-Found = Literal["named", "row", "whole row", "position", "word", "not looked into"]
-_FOUND: dict[How, Found] = {"name": "named", "row": "row", "whole row": "whole row", "position": "position"}
+Found = Literal["named", "row", "whole row", "spread", "position", "word", "not looked into"]
+_FOUND: dict[How, Found] = {
+    "name": "named", "row": "row", "whole row": "whole row", "spread": "spread", "position": "position",
+}  # fmt: skip
 _SURE_WORD = re.compile(r"\b(campaign_type|launch_sequence)\b", re.IGNORECASE)
 _WORD = re.compile(r"\b(campaign_type|launch_sequence|status)\b", re.IGNORECASE)
 _TABLE = re.compile(r"\bcampaigns\b", re.IGNORECASE)
@@ -32,7 +34,8 @@ class Use(Model):
         line: of the body, from 1 on, as the server's error messages count.
         columns: the legacy columns named, or what is used of the whole row.
         how: named in SQL; read from a row that a variable holds (NEW, a record); a whole row handed on, which would lose the
-            legacy keys without an error; by the columns' order; a word found in a language that cannot be parsed; or a
+            legacy keys without an error; a row spread over the columns of another table, which fails as soon as there are more
+            of them; by the columns' order; a word found in a language that cannot be parsed; or a
             statement that is put together at run time and could not be looked into.
     """
 

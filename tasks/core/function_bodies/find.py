@@ -45,6 +45,13 @@ class LegacyFunction(Model):
             return []
         return [use for use in self.uses if use.how == "row"]
 
+    @property
+    def fails_with_more_columns(self) -> list[Use]:
+        """Uses that make every write to campaigns fail as soon as the phases columns are there."""
+        if not any(trigger.on_campaigns and trigger.enabled for trigger in self.triggers):
+            return []
+        return [use for use in self.uses if use.how == "spread"]
+
 
 async def find_legacy_functions(connection: Connection, campaigns: int) -> list[LegacyFunction]:
     """Read the body of every function that may use legacy columns of campaigns, but for ours and those of extensions.

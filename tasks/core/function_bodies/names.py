@@ -79,6 +79,8 @@ class _Reader:
             if not statement.cols and statement.HasField("select_stmt"):
                 self.note("the order of its columns", statement.relation.location, "position")
         self.visit(statement.select_stmt, scope)
+        if not target.how:
+            self.spread(statement.select_stmt.select_stmt, scope)
         scope = scope.inside([target, replace(target, name="excluded")])
         conflict = statement.on_conflict_clause
         if target.how:
@@ -86,6 +88,22 @@ class _Reader:
             self.index_elements(conflict.infer.index_elems)
         self.visit(conflict, scope)
         return self.returned(statement.returning_clause.exprs, scope)
+
+    def spread(self, select: Any, scope: Scope) -> None:
+        """Whole rows that an INSERT spreads over the columns of another table: INSERT INTO history SELECT OLD.*."""
+        listed = [value for row in select.values_lists for value in row.list.items]
+        for value in listed:
+            self.visit(value, scope, handed_on=True)
+        values = [*(target.res_target.val for target in select.target_list), *listed]
+        stars = set()
+        for value in values:
+            if value.WhichOneof("node") == "a_indirection" and value.a_indirection.indirection[-1].HasField("a_star"):
+                stars.add(value.a_indirection.arg.column_ref.location)
+            elif value.WhichOneof("node") == "column_ref" and value.column_ref.fields[-1].HasField("a_star"):
+                stars.add(value.column_ref.location)
+        self.found = [
+            replace(one, how="spread") if one.how == "whole row" and one.offset in stars else one for one in self.found
+        ]
 
     def update(self, statement: Any, scope: Scope) -> Source:
         scope = self.common_tables(statement, scope)
@@ -270,6 +288,9 @@ class _Reader:
             how = self.qualified(message.arg.column_ref.fields[-1].string.sval, scope)
             if how is not None:
                 self.note(name, message.arg.column_ref.location, how)
+        elif kind == "column_ref" and message.indirection[-1].WhichOneof("node") == "a_star":
+            fields = [part.string.sval for part in message.arg.column_ref.fields if part.WhichOneof("node") == "string"]
+            self.whole_row(fields, message.arg.column_ref.location, scope)
         else:
             self.visit(message.arg, scope)
         self.visit_all(message.indirection, scope)

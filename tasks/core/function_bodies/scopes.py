@@ -10,7 +10,7 @@ import postgast
 from google.protobuf.message import Message
 
 LEGACY = frozenset({"campaign_type", "status", "launch_sequence"})
-How: TypeAlias = Literal["name", "row", "whole row", "position"]
+How: TypeAlias = Literal["name", "row", "whole row", "spread", "position"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class Mention:
     Attributes:
         column: a legacy column, or what is used of the row.
         offset: in bytes from the beginning of the statement; negative where the parser does not say.
-        how: by name; by name from a row that a variable holds (NEW, a record); as a whole row; by position.
+        how: by name; by name from a row that a variable holds (NEW, a record); as a whole row; as a row that is
+            spread over the columns of another table; by position.
     """
 
     column: str

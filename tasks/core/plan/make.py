@@ -15,6 +15,7 @@ WHY = {
     "named": "fails when it is called once the legacy columns are gone",
     "row": "fails when it is called once the legacy columns are gone",
     "position": "relies on the order of the columns of campaigns",
+    "spread": "inserts whole rows into another table, and fails when it is called once campaigns has more columns",
     "whole row": "hands on whole rows, which lose the legacy keys",
     "word": "has the word in it; it could not be parsed",
     "not looked into": "puts a statement together that could not be looked into",

@@ -32,7 +32,8 @@ async def check_triggers(subject: Subject) -> None:
         subject.warn(
             "application-triggers",
             f"our updates of campaigns will fire {counted(len(fired), 'trigger')}: {listed(fired)}",
-            "They see each campaign once more; what they write into the row itself is put back.",
+            "They see each campaign once more; what they write into the row itself is put back. One that refuses an update, or"
+            " returns NULL for it, stops the run.",
             fired,
         )
 

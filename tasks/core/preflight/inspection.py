@@ -105,6 +105,7 @@ async def _look(subject: Subject) -> None:
         await legacy_code.check_whole_rows(subject)
         await legacy_code.check_written_views(subject)
         await legacy_code.check_foreign_tables(subject)
+        await legacy_code.check_row_functions(subject)
         await legacy_code.check_statements(subject)
     await collisions.check_names(subject)
     await duplicates.check_duplicates(subject)

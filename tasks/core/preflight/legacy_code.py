@@ -6,6 +6,7 @@ from tasks.core import legacy_statements
 from tasks.core.function_bodies import LegacyFunction, Surroundings, Use, find_legacy_functions
 from tasks.core.function_bodies.names import mentions
 from tasks.core.function_bodies.scopes import parsed
+from tasks.core.models import State
 from tasks.core.preflight.subject import Subject, counted, listed
 
 SHOWN = 10
@@ -18,6 +19,7 @@ async def check_functions(subject: Subject) -> None:
     named = {finding.keys[0] for finding in subject.findings if finding.code == "dependent" and finding.keys}
     for one in found:
         _block_failing_writes(subject, one, named)
+        _block_spreading_writes(subject, one)
     _warn(
         subject, found, ("named", "row", "position"), "function-names-legacy-column", "uses legacy columns",
         "Rewrite it before the legacy columns go: it fails when it is called, not before.",
@@ -25,6 +27,11 @@ async def check_functions(subject: Subject) -> None:
     _warn(
         subject, found, ("word",), "function-may-name-legacy-column",
         "has the word of a legacy column in it and could not be parsed", "Read it.",
+    )  # fmt: skip
+    _warn(
+        subject, [one for one in found if not one.fails_with_more_columns], ("spread",), "function-spreads-rows",
+        "inserts whole rows of campaigns into another table",
+        "Name the columns: it fails when it is called as soon as the phases columns are there.",
     )  # fmt: skip
     _warn(
         subject, found, ("whole row",), "function-reads-whole-rows", "hands on whole rows of campaigns",
@@ -46,6 +53,21 @@ def _block_failing_writes(subject: Subject, one: LegacyFunction, named: set[str]
         f"trigger {listed([trigger.name for trigger in told])} on campaigns calls {one.identity}, which reads"
         f" {_places(one.fails_at_writes)}: every write that fires it would fail once the legacy columns are gone",
         "Rewrite the function on current_phase and phase_status, or drop the trigger.",
+        [one.identity],
+    )
+
+
+def _block_spreading_writes(subject: Subject, one: LegacyFunction) -> None:
+    if not one.fails_with_more_columns or subject.state is not State.LEGACY:
+        return
+    triggers = listed([trigger.name for trigger in one.triggers if trigger.on_campaigns and trigger.enabled])
+    subject.block(
+        "trigger-spreads-row",
+        f"trigger {triggers} on campaigns calls {one.identity}, which inserts the row as it is into another table"
+        f" ({_places(one.fails_with_more_columns)}): as soon as campaigns has the phases columns, every write that"
+        " fires it fails",
+        "Name the columns in the function, or fill the other table by name: INSERT INTO history SELECT (jsonb_populate_record("
+        "NULL::history, to_jsonb(OLD))).*.",
         [one.identity],
     )
 
@@ -97,6 +119,24 @@ async def check_written_views(subject: Subject) -> None:
             "view-is-written",
             f"{row['writers']} may write through view {row['identity']}; its legacy columns will be read-only",
             "Writers that set them there have to set current_phase and phase_status of campaigns instead.",
+            [row["identity"]],
+        )
+
+
+async def check_row_functions(subject: Subject) -> None:
+    """A body that PostgreSQL keeps parsed (BEGIN ATOMIC) holds the columns of today, too few for a row of tomorrow."""
+    if subject.state is not State.LEGACY:
+        return
+    for row in await subject.fetch("find_row_functions", subject.campaigns_oid):
+        tree = parsed(row["definition"])
+        around = Surroundings(schema=subject.schema)
+        if tree is None or any(mention.how == "whole row" for mention in mentions(tree, around)):
+            continue
+        subject.block(
+            "function-returns-rows",
+            f"function {row['identity']} returns rows of campaigns by the columns that it has today (an SQL-standard body):"
+            " as soon as the phases columns are there, it fails when it is called",
+            "Return the row itself (SELECT c FROM campaigns AS c), or give it a body in quotes (AS $$ SELECT * ... $$).",
             [row["identity"]],
         )
 

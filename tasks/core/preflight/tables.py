@@ -141,6 +141,16 @@ def _check_type(subject: Subject, table: str, name: str, kind: catalog.Kind) -> 
             [f"{table}.{name}"],
         )
         subject.counts_rows = False
+    elif name in catalog.LEGACY_COLUMNS and table == "campaigns" and column["domain_rules"]:
+        rules = column["domain_rules"].split(" and ")
+        subject.block(
+            "column-domain",
+            f"{table}.{name} is of the domain {column['type']}, which has a {' and '.join(rules)} of its own:"
+            " on the way back the column could not come empty and be filled with each row's own value",
+            f"Say it of the column instead (ALTER TABLE {table} {', '.join(f'ALTER {name} SET {rule}' for rule in rules)});"
+            f" then ALTER DOMAIN {column['type']} {' and '.join(f'DROP {rule}' for rule in rules)}. No row is rewritten.",
+            [f"{table}.{name}"],
+        )
     elif name in catalog.LEGACY_COLUMNS and table == "campaigns" and column["is_computed"]:
         subject.block(
             "column-computed",
