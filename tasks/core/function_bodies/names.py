@@ -9,7 +9,18 @@ from typing import Any
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as nodes
 
-from tasks.core.function_bodies.scopes import LEGACY, How, Mention, Scope, Source, Surroundings, parts_of, renamed
+from tasks.core.function_bodies.scopes import (
+    LEGACY,
+    How,
+    Mention,
+    Scope,
+    Source,
+    Surroundings,
+    parts_of,
+    renamed,
+    values_of,
+    with_spread_rows,
+)
 
 # It counts rows and hands none on.
 NO_READERS = frozenset({"count"})
@@ -69,7 +80,7 @@ class _Reader:
         scope = scope.inside(self.sources(statement.from_clause, scope))
         for part in parts_of(statement, leave_out={"with_clause", "from_clause", "into_clause"}):
             self.visit(part, scope)
-        return self.outputs(statement.target_list, scope)
+        return scope.outputs(statement.target_list)
 
     def insert(self, statement: Any, scope: Scope) -> Source:
         scope = self.common_tables(statement, scope)
@@ -80,7 +91,10 @@ class _Reader:
                 self.note("the order of its columns", statement.relation.location, "position")
         self.visit(statement.select_stmt, scope)
         if not target.how:
-            self.spread(statement.select_stmt.select_stmt, scope)
+            # VALUES (OLD.*) hands a row on as SELECT OLD.* does.
+            for value in values_of(statement.select_stmt.select_stmt):
+                self.visit(value, scope, handed_on=True)
+            self.found = with_spread_rows(self.found, statement.select_stmt.select_stmt)
         scope = scope.inside([target, replace(target, name="excluded")])
         conflict = statement.on_conflict_clause
         if target.how:
@@ -88,22 +102,6 @@ class _Reader:
             self.index_elements(conflict.infer.index_elems)
         self.visit(conflict, scope)
         return self.returned(statement.returning_clause.exprs, scope)
-
-    def spread(self, select: Any, scope: Scope) -> None:
-        """Whole rows that an INSERT spreads over the columns of another table: INSERT INTO history SELECT OLD.*."""
-        listed = [value for row in select.values_lists for value in row.list.items]
-        for value in listed:
-            self.visit(value, scope, handed_on=True)
-        values = [*(target.res_target.val for target in select.target_list), *listed]
-        stars = set()
-        for value in values:
-            if value.WhichOneof("node") == "a_indirection" and value.a_indirection.indirection[-1].HasField("a_star"):
-                stars.add(value.a_indirection.arg.column_ref.location)
-            elif value.WhichOneof("node") == "column_ref" and value.column_ref.fields[-1].HasField("a_star"):
-                stars.add(value.column_ref.location)
-        self.found = [
-            replace(one, how="spread") if one.how == "whole row" and one.offset in stars else one for one in self.found
-        ]
 
     def update(self, statement: Any, scope: Scope) -> Source:
         scope = self.common_tables(statement, scope)
@@ -154,7 +152,7 @@ class _Reader:
 
     def returned(self, returning: Sequence[Any], scope: Scope) -> Source:
         self.visit_all(returning, scope)
-        return self.outputs(returning, scope)
+        return scope.outputs(returning)
 
     def visit_all(self, parts: Sequence[Any], scope: Scope) -> None:
         for part in parts:
@@ -223,24 +221,6 @@ class _Reader:
             ours = relation.schemaname == self.around.schema or (not relation.schemaname and self.around.sees_campaigns)
             return Source(alias, "name" if ours else None, LEGACY)
         return Source(alias, None, self.around.columns.get(relation.relname, frozenset()))
-
-    def outputs(self, targets: Sequence[Any], scope: Scope) -> Source:
-        """What a SELECT or RETURNING list offers to whoever reads from it."""
-        how: How | None = None
-        columns: frozenset[str] | None = frozenset()
-        for target in targets:
-            named, value = target.res_target.name, target.res_target.val
-            reference = value.column_ref if value.WhichOneof("node") == "column_ref" else None
-            if reference is None or reference.fields[-1].WhichOneof("node") != "a_star":
-                name = named or (reference.fields[-1].string.sval if reference is not None else "")
-                columns = columns if columns is None else columns | ({name} & LEGACY)
-                continue
-            qualifier = reference.fields[-2].string.sval if len(reference.fields) > 1 else None
-            for source in scope.lists[0]:
-                if qualifier in (None, source.name):
-                    how = how or source.how
-                    columns = None if columns is None or source.columns is None else columns | source.columns
-        return Source("", how, columns)
 
     # Expressions
 

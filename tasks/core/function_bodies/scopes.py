@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import postgast
 from google.protobuf.message import Message
@@ -72,6 +72,24 @@ class Scope:
     def find(self, name: str) -> Source | None:
         return next((source for sources in self.lists for source in sources if source.name == name), None)
 
+    def outputs(self, targets: Sequence[Any]) -> Source:
+        """What a SELECT or RETURNING list offers to whoever reads from it."""
+        how: How | None = None
+        columns: frozenset[str] | None = frozenset()
+        for target in targets:
+            named, value = target.res_target.name, target.res_target.val
+            reference = value.column_ref if value.WhichOneof("node") == "column_ref" else None
+            if reference is None or reference.fields[-1].WhichOneof("node") != "a_star":
+                name = named or (reference.fields[-1].string.sval if reference is not None else "")
+                columns = columns if columns is None else columns | ({name} & LEGACY)
+                continue
+            qualifier = reference.fields[-2].string.sval if len(reference.fields) > 1 else None
+            for source in self.lists[0]:
+                if qualifier in (None, source.name):
+                    how = how or source.how
+                    columns = None if columns is None or source.columns is None else columns | source.columns
+        return Source("", how, columns)
+
 
 def renamed(source: Source, name: str, columns: Sequence[str]) -> Source:
     """A source under its alias; columns that are renamed bear no legacy name any more, or do by chance."""
@@ -86,6 +104,23 @@ def parts_of(message: Message, leave_out: frozenset[str] | set[str] = frozenset(
         if descriptor.message_type is None or descriptor.name in leave_out:
             continue
         yield from value if isinstance(value, Sequence) or hasattr(value, "__len__") else [value]
+
+
+def values_of(select: Any) -> list[Any]:
+    """What stands in the rows of VALUES."""
+    return [value for row in select.values_lists for value in row.list.items]
+
+
+def with_spread_rows(found: Sequence[Mention], select: Any) -> list[Mention]:
+    """Tell whole rows that stand as c.* or (c).* in a SELECT or VALUES: an INSERT spreads them over its columns."""
+    places = set()
+    for value in [*(target.res_target.val for target in select.target_list), *values_of(select)]:
+        kind = value.WhichOneof("node")
+        if kind == "a_indirection" and value.a_indirection.indirection[-1].HasField("a_star"):
+            places.add(value.a_indirection.arg.column_ref.location)
+        elif kind == "column_ref" and value.column_ref.fields[-1].HasField("a_star"):
+            places.add(value.column_ref.location)
+    return [replace(one, how="spread") if one.how == "whole row" and one.offset in places else one for one in found]
 
 
 def parsed(text: str) -> Message | None:
