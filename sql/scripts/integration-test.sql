@@ -210,11 +210,17 @@ $body$;
 CREATE OR REPLACE FUNCTION pg_temp.domain_rows(shared jsonb, first_number integer, last_number integer)
 RETURNS SETOF generated_domains LANGUAGE sql AS $body$
     SELECT r.*
-    FROM generate_series(first_number, last_number) AS number
+    FROM (
+        -- As domains here end, lest a rule of the application's own refuses the name.
+        SELECT coalesce(
+            (SELECT substring(d.domain_name FROM '[^.]+$') FROM generated_domains AS d WHERE d.domain_name LIKE '%.%' LIMIT 1), 'invalid'
+        ) AS ending
+    ) AS used
+    CROSS JOIN generate_series(first_number, last_number) AS number
     CROSS JOIN LATERAL jsonb_populate_record(
         NULL::generated_domains,
         shared
-        || jsonb_build_object('domain_name', format('integration-test-%s.invalid', number), 'offset_index', number)
+        || jsonb_build_object('domain_name', format('integration-test-%s.%s', number, used.ending), 'offset_index', number)
         || CASE jsonb_typeof(shared -> 'id')
             WHEN 'string' THEN jsonb_build_object('id', md5(concat(shared ->> 'domain_generation_campaign_id', number))::uuid)
             WHEN 'number' THEN jsonb_build_object('id', 9000000000000000000 + number)

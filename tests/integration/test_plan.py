@@ -138,7 +138,6 @@ async def apply(database: Database, parameters: MigrateParameters) -> dict[str, 
 
 
 CASES = {
-    "the sample": ({}, []),
     "a production database with a version table": (
         {"profile": "production"},
         [
@@ -147,8 +146,8 @@ CASES = {
             "CREATE EXTENSION pg_stat_statements",
         ],
     ),
+    "the sample with domains in partitions of partitions": ({}, [PARTITIONED]),
 }
-CASES["domains in partitions of partitions"] = ({}, [PARTITIONED])
 
 
 @pytest.mark.acceptance

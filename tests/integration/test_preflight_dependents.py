@@ -321,6 +321,17 @@ async def test_a_foreign_table_that_inherits_is_refused_and_not_asked(look_after
     assert codes >= {"inheritance", "foreign-partition"}
 
 
+async def test_a_materialized_view_of_whole_rows_is_moved_and_what_a_way_back_does_to_it_is_said(
+    look_after: LookAfter,
+) -> None:
+    view = "CREATE MATERIALIZED VIEW kept AS SELECT id, to_jsonb(c) AS document FROM campaigns AS c WITH NO DATA"
+    report = await look_after(view)
+    assert report.blockers == []
+    (found,) = [finding for finding in report.warnings if finding.code == "materialized-whole-rows"]
+    assert found.keys == ["public.kept"]
+    assert found.remedy == "REFRESH MATERIALIZED VIEW after a way back."
+
+
 async def test_views_over_foreign_tables_are_moved_and_what_only_their_server_knows_is_said(
     look_after: LookAfter,
 ) -> None:

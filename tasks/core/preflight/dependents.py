@@ -11,6 +11,7 @@ import asyncpg
 from tasks.core.database import Connection, connect
 from tasks.core.dependents import Dependent
 from tasks.core.dependents.compatibility import VIEW
+from tasks.core.dependents.rewrite import reads_whole_rows
 from tasks.core.preflight.subject import Record, Subject, counted, listed
 from tasks.core.rehearsal import CannotRehearse, Rehearsal, rehearse, taken_back
 
@@ -89,15 +90,7 @@ async def check_dependents(subject: Subject) -> None:
             [row["identity"]],
         )
     _tell_moved(subject, sorted_out)
-    for row in await subject.fetch(
-        "find_foreign_sources", [one.oid for one in sorted_out.moved if one.kind == "materialized view"]
-    ):
-        subject.warn(
-            "materialized-from-afar",
-            f"materialized view {row['view']} is built anew from foreign tables, too: {row['tables']}",
-            f"Make sure that server {row['servers']} answers; if it does not, the run stops there with both models live.",
-            [row["view"]],
-        )
+    await _tell_materialized(subject, [one for one in sorted_out.moved if one.kind == "materialized view"])
     if sorted_out.handled:
         subject.warn(
             "dependents-recorded",
@@ -168,3 +161,23 @@ def _tell_moved(subject: Subject, closure: _Closure) -> None:
         "They answer as before. The plan shows their new definitions; the way back brings the old ones back.",
         moved,
     )
+
+
+async def _tell_materialized(subject: Subject, moved: list[Dependent]) -> None:
+    """What building them anew needs, and what the way back, which builds them while both models live, leaves in them."""
+    whole = [one.identity for one in moved if one.reads and reads_whole_rows(one.definition, subject.schema)]
+    if whole:
+        subject.warn(
+            "materialized-whole-rows",
+            f"{listed(whole)}: keeps whole rows of campaigns (to_jsonb); they have the legacy keys as before, but after a way"
+            " back, on which it is built while both models live, those of the phases, too",
+            "REFRESH MATERIALIZED VIEW after a way back.",
+            whole,
+        )
+    for row in await subject.fetch("find_foreign_sources", [one.oid for one in moved]):
+        subject.warn(
+            "materialized-from-afar",
+            f"materialized view {row['view']} is built anew from foreign tables, too: {row['tables']}",
+            f"Make sure that server {row['servers']} answers; if it does not, the run stops there with both models live.",
+            [row["view"]],
+        )
