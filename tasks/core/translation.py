@@ -53,7 +53,11 @@ def translated(step: str, remedy: str) -> Iterator[None]:
             raise
         raise errors.ConnectionLost(step=step, reason=str(error)) from error
     except asyncpg.PostgresError as error:
-        said = (str(error), getattr(error, "detail", None), getattr(error, "hint", None), _raised_by(error))
+        # The driver's own text of an error has its detail and hint on lines of their own.
+        said = (str(error.args[0]), getattr(error, "detail", None), getattr(error, "hint", None), _raised_by(error))
         raise errors.StepFailed(
-            step=step, sqlstate=error.sqlstate, reason=" ".join(filter(None, said)), remedy=remedy
+            step=step,
+            sqlstate=error.sqlstate,
+            reason=". ".join(part.rstrip(".") for part in said if part),
+            remedy=remedy,
         ) from error

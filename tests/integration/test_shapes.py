@@ -284,7 +284,7 @@ async def test_what_cannot_be_migrated_is_refused_by_name(chain: Chain, shape: s
     ("body", "said"),
     [
         ("RETURN NULL", "One of these returns NULL: check_campaigns_ranges, only_open"),
-        ("RAISE 'it is closed'", "it is closed It was raised by PL/pgSQL function only_open() line 1 at"),
+        ("RAISE 'it is closed'", "it is closed. It was raised by PL/pgSQL function only_open() line 1 at"),
     ],
 )
 async def test_a_trigger_that_keeps_rows_from_being_filled_is_named_and_nothing_is_lost(
