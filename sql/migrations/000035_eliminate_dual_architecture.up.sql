@@ -185,6 +185,15 @@ BEGIN
             JOIN pg_publication_tables AS t ON t.pubname = p.pubname
             WHERE r.oid = d.objid AND t.schemaname = current_schema() AND t.tablename = 'campaigns'
               AND coalesce(to_jsonb(t) ->> 'rowfilter', '') !~ '\m(campaign_type|status|launch_sequence)\M'));
+    -- Up to PostgreSQL 14 the catalog does not say which columns of a function's rows a view reads.
+    IF current_setting('server_version_num')::integer < 150000 THEN
+        SELECT nullif(concat_ws('; ', found, string_agg(DISTINCT 'view ' || r.ev_class::regclass, '; ')), '') INTO found
+        FROM pg_proc AS p
+        JOIN pg_depend AS d ON d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid AND d.classid = 'pg_rewrite'::regclass
+        JOIN pg_rewrite AS r ON r.oid = d.objid AND r.rulename = '_RETURN'
+        WHERE p.prorettype = (SELECT c.reltype FROM pg_class AS c WHERE c.oid = campaigns_oid)
+          AND pg_get_viewdef(r.ev_class) ~ '\m(campaign_type|status|launch_sequence)\M';
+    END IF;
     IF found IS NOT NULL THEN
         RAISE EXCEPTION 'these depend on the legacy columns of campaigns: %', found
             USING ERRCODE = 'dependent_objects_still_exist',

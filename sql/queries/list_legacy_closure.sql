@@ -5,6 +5,16 @@ WITH RECURSIVE legacy AS (
     FROM pg_attribute AS a
     WHERE a.attrelid = $1 AND NOT a.attisdropped AND a.attname IN ('campaign_type', 'status', 'launch_sequence')
 ),
+-- Views over functions that return rows of campaigns: up to PostgreSQL 14 the catalog does not say which columns they read.
+by_function AS (
+    SELECT DISTINCT r.oid AS rule, r.ev_class AS view
+    FROM pg_class AS c
+    JOIN pg_proc AS p ON p.prorettype = c.reltype
+    JOIN pg_depend AS d ON d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid AND d.classid = 'pg_rewrite'::regclass
+    JOIN pg_rewrite AS r ON r.oid = d.objid AND r.rulename = '_RETURN'
+    WHERE c.oid = $1 AND current_setting('server_version_num')::integer < 150000
+        AND pg_get_viewdef(r.ev_class) ~ '\m(campaign_type|status|launch_sequence)\M'
+),
 walked (classid, objid, objsubid) AS (
     SELECT d.classid, d.objid, d.objsubid
     FROM pg_depend AS d
@@ -12,6 +22,8 @@ walked (classid, objid, objsubid) AS (
         AND d.refobjsubid IN (SELECT l.attnum FROM legacy AS l)
     UNION
     SELECT 'pg_class'::regclass::oid, v.oid, 0 FROM unnest($2::oid[]) AS v (oid)
+    UNION
+    SELECT 'pg_rewrite'::regclass::oid, b.rule, 0 FROM by_function AS b
     UNION
     SELECT s.classid, s.objid, s.objsubid
     FROM walked AS w
@@ -41,6 +53,10 @@ named AS (
         ) AS description
     FROM walked AS f
     WHERE f.classid <> 'pg_type'::regclass
+        -- Up to PostgreSQL 14 a generated column is there beside its expression.
+        AND NOT (f.classid = 'pg_class'::regclass AND EXISTS (
+            SELECT FROM pg_attribute AS a WHERE a.attrelid = f.objid AND a.attnum = f.objsubid AND a.attgenerated <> ''
+        ))
         AND NOT (f.classid = 'pg_rewrite'::regclass
             AND EXISTS (SELECT FROM pg_rewrite AS r WHERE r.oid = f.objid AND r.rulename = '_RETURN'))
         AND NOT (f.classid = 'pg_attrdef'::regclass AND EXISTS (
@@ -82,7 +98,7 @@ SELECT n.catalog, n.objid::bigint AS oid, n.description,
         JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
         WHERE n.catalog = 'pg_class' AND r.ev_class = n.objid AND r.rulename = '_RETURN'
             AND d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND d.refobjsubid IN (SELECT l.attnum FROM legacy AS l)
-    ) AS is_direct,
+    ) OR (n.catalog = 'pg_class' AND n.objid IN (SELECT b.view FROM by_function AS b)) AS is_direct,
     -- Which materialized views it hangs on without being a view itself: those are built anew and swapped.
     ARRAY(
         SELECT DISTINCT m.oid::regclass::text

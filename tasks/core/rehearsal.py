@@ -78,7 +78,7 @@ async def rehearse(connection: Connection, schema: str, campaigns: int, paramete
         made = {
             view: await _make_view(connection, schema, campaigns, view, found)
             for view in (VIEW, READER_VIEW)
-            if any(one.reads == view for one in found) and not await is_there(connection, view)
+            if any(one.reads == view and not one.problem for one in found) and not await is_there(connection, view)
         }
     except asyncpg.PostgresError as error:
         raise CannotRehearse(str(error)) from error

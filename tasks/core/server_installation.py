@@ -56,7 +56,8 @@ def statement_statistics(bin_directory: Path) -> dict[str, str]:
             [bin_directory / "pg_config", "--pkglibdir"], capture_output=True, text=True, check=True
         ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        return {}
+        # Binaries that come without pg_config keep PostgreSQL's own layout.
+        libraries = str(bin_directory.parent / "lib" / "postgresql")
     there = any(Path(libraries).glob("pg_stat_statements.*"))
     return {"shared_preload_libraries": "pg_stat_statements"} if there else {}
 

@@ -207,6 +207,8 @@ AS_APP = [
 
 async def test_nobody_reads_more_or_less_than_row_level_security_lets_him(legacy_database: Database) -> None:
     async with connect(legacy_database) as connection:
+        if connection.get_server_version().major < 15:
+            pytest.skip("needs views with security_invoker, which came with PostgreSQL 15")
         await connection.execute(ROW_SECURITY)
     schema = dump(legacy_database)
 

@@ -422,10 +422,12 @@ async def test_row_level_security_that_a_view_cannot_stand_in_for_is_in_the_way(
     policy = (
         "CREATE POLICY p ON campaign_events USING (campaign_id IN (SELECT id FROM campaigns WHERE status <> 'paused'))"
     )
-    (found,) = (await look_after(ROW_SECURITY, policy)).blockers
-    assert "campaign_reader may read some only" in found.message
+    (found,) = [one for one in (await look_after(ROW_SECURITY, policy)).blockers if "policy p on" in one.message]
+    assert (
+        "campaign_reader may read some only" in found.message or "before PostgreSQL 15 no view obeys" in found.message
+    )
     view = "CREATE VIEW theirs AS SELECT status FROM campaigns; ALTER VIEW theirs OWNER TO campaign_app"
-    (found,) = (await look_after(ROW_SECURITY, view)).blockers
+    (found,) = [one for one in (await look_after(ROW_SECURITY, view)).blockers if "view theirs" in one.message]
     assert "it belongs to campaign_app and not to the owner of campaigns" in found.message
 
 

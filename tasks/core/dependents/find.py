@@ -45,12 +45,19 @@ class _Campaigns:
         return READER_VIEW if self.access["row_security"] else VIEW
 
     @property
+    def version_problem(self) -> str | None:
+        """Why this server has no such view, where it has none."""
+        if self.access["row_security"] and self.access["version"] < SECURITY_INVOKER_SINCE:
+            return "campaigns has row level security, and before PostgreSQL 15 no view obeys that of its reader"
+        return None
+
+    @property
     def reader_problem(self) -> str | None:
         """Why nothing can be read through that view, where it cannot."""
         if not self.access["row_security"]:
             return None
-        if self.access["version"] < SECURITY_INVOKER_SINCE:
-            return "campaigns has row level security, and before PostgreSQL 15 no view obeys that of its reader"
+        if self.version_problem:
+            return self.version_problem
         if self.access["column_readers"]:
             return (
                 "campaigns has row level security, and a view that obeys it asks for every column, of which"
@@ -149,7 +156,7 @@ async def _policies(connection: Connection, table: _Campaigns) -> list[Dependent
                 definition=_policy_statement(row, str),
                 reads=table.reader_view,
                 rebuilt=rebuilt,
-                problem=problem or (None if row["on_campaigns"] else table.reader_problem),
+                problem=problem or (table.version_problem if row["on_campaigns"] else table.reader_problem),
             )
         )
     return found

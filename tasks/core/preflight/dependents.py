@@ -26,7 +26,7 @@ WHY = {
     " other values, as it cannot look up how a status was written",
     "pg_statistic_ext": "extended statistics over a legacy column",
     "pg_publication_rel": "a publication that filters its rows by a legacy column; a filter by the phases would publish others",
-    "pg_class": "it reads a legacy column, directly or through another view",
+    "pg_class": "it reads a legacy column directly, such as through a function that takes or returns its rows",
 }
 WHY_RELATION = {
     "S": "a sequence that is owned by a legacy column, and would go with it",
