@@ -305,7 +305,9 @@ def entries(database: Database) -> dict[tuple[str, ...], list[str]]:
     for entry in re.split(r"\n--\n-- Name: ", text)[1:]:
         head = HEAD.match(entry)
         assert head is not None, entry[:200]
-        lines = [line.rstrip(",") for line in entry.splitlines()[2:] if line.strip() and "restrict " not in line]
+        # pg_dump's own settings stand behind whatever comes before the first table.
+        lines = [line.rstrip(",") for line in entry.splitlines()[2:]
+                 if line.strip() and "restrict " not in line and not line.startswith("SET default_tab")]  # fmt: skip
         found.setdefault((head["name"], head["type"], head["schema"]), []).extend(lines)
     return found
 
