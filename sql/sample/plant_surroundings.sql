@@ -57,9 +57,6 @@ CREATE VIEW "Reporting Data"."invoices of running campaigns" AS
 WITH campaigns AS (SELECT c.id, c.name, c.status FROM campaigns AS c WHERE c.status = 'running')
 SELECT i.id, c.name, c.status, i.amount, sum(i.amount) OVER (PARTITION BY c.id ORDER BY i.id) AS running_total
 FROM campaigns AS c CROSS JOIN LATERAL (SELECT * FROM billing.invoices AS i WHERE i.campaign_id = c.id) AS i;
-CREATE VIEW "Reporting Data"."events by campaign" AS
-SELECT c.id, c.name, c.campaign_type, c.status, count(e.id) AS events
-FROM campaigns AS c LEFT JOIN campaign_events AS e ON e.campaign_id = c.id GROUP BY c.id;
 GRANT SELECT ("user", campaigns) ON "Reporting Data"."running by user" TO campaign_reader;
 CREATE VIEW editable_campaigns AS SELECT id, name, status, updated_at FROM campaigns;
 CREATE FUNCTION rename_campaign() RETURNS trigger LANGUAGE plpgsql AS $$
