@@ -59,12 +59,11 @@ def as_markdown(plan: Plan) -> str:
     """The plan as one page: the statements, new definitions in full, decisions, work that is left."""
     parts = [
         f"# Plan: {len(plan.statements)} statements, about {plan.seconds:,.1f} s", "",
-        "| # | step | statement | lock | who waits | seconds | bytes | |", "|---:|---|---|---|---|---:|---:|---|",
+        "| # | step | statement | lock | who waits | seconds | bytes |", "|---:|---|---|---|---|---:|---:|",
     ]  # fmt: skip
     parts += [
-        f"| {line.position} | {line.step} | `{cell(_short(line.statement, PAGE_LENGTH))}` | {cell(_lock(line))} |"
+        f"| {line.position} | {line.step} | {_statement_cell(line)} | {cell(_lock(line))} |"
         f" {line.blocks} | {seconds(line.expected_seconds)} | {size(line.expected_bytes)} |"
-        f" {cell(_short(line.note, NOTE_LENGTH))} |"
         for line in plan.statements
     ]
     whole = [line for line in plan.statements if line.statement.startswith(SHOWN_WHOLE)]
@@ -114,6 +113,11 @@ def size(value: int) -> str:
         amount /= KIBIBYTE
     sign = "-" if value < 0 else ""
     return f"{sign}{amount:,.0f} {unit}" if unit == "B" else f"{sign}{amount:,.1f} {unit}"
+
+
+def _statement_cell(line: PlannedStatement) -> str:
+    """The note stands below the statement: with a column of its own the table runs into what the UI has beside it."""
+    return f"`{cell(_short(line.statement, PAGE_LENGTH))}` {cell(_short(line.note, NOTE_LENGTH))}".rstrip()
 
 
 def _lock(line: PlannedStatement) -> str:
