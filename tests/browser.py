@@ -20,7 +20,6 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
 PATIENCE_SECONDS = 40.0
-CLICK_SECONDS = 2.0
 SCREENSHOTS = Path(__file__).resolve().parents[1] / "reports" / "browser"
 FLAGS = [
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
@@ -33,6 +32,18 @@ CONTROL = (
     "//*[self::button or self::input or self::textarea][1]"
 )
 FIELD = "//label[starts-with(normalize-space(), '{}')]/following::fieldset[1]//*[self::input or self::textarea][1]"
+# Without a GPU the moving graph of a run that has not ended takes a second a frame, and every click and key waits for one.
+SHOW_GRAPHS = "document.adoptedStyleSheets = []"
+HIDE_GRAPHS = """
+const sheet = new CSSStyleSheet();
+sheet.replaceSync("canvas { display: none !important; }");
+document.adoptedStyleSheets = [sheet];
+"""
+FEWER_FRAMES = """
+window.requestAnimationFrame = callback => setTimeout(() => callback(performance.now()), 200);
+window.cancelAnimationFrame = clearTimeout;
+"""
+DIALOG_BUTTON = "*[@role='dialog' or @role='alertdialog']//button"
 TAB = "//label[starts-with(normalize-space(), '{}')]/following::fieldset[1]//*[@role='tab'][normalize-space()='{}']"
 T = TypeVar("T")
 
@@ -52,6 +63,12 @@ class Browser:
         """Wait until all these words stand on the page."""
         self._wait(f"see {words}", lambda: all(word in self.text() for word in words))
 
+    def see_pictures(self) -> None:
+        """Wait until the page has pictures, and each of them is one that a browser can draw."""
+        pictures = "const pictures = [...document.querySelectorAll('img[src]')];"
+        drawn = f"{pictures} return pictures.length > 0 && pictures.every(one => one.naturalWidth > 0)"
+        self._wait("see the pictures", lambda: bool(self.driver.execute_script(drawn)))
+
     def text(self) -> str:
         """What stands on the page."""
         return str(self.driver.find_element(By.TAG_NAME, "body").text)
@@ -60,17 +77,9 @@ class Browser:
         """Click what bears exactly these words."""
         self._wait(f"click {words}", lambda: self._click_one(f"//{element}[normalize-space()={words!r}]"))
 
-    def click_until(self, happened: Callable[[], bool], words: str, element: str = "*") -> None:
-        """Click until it has had its effect: a dialog that has not taken in what was typed last lets a click pass."""
-
-        def attempt() -> bool:
-            if happened():
-                return True
-            self._click_one(f"//{element}[normalize-space()={words!r}]")
-            time.sleep(CLICK_SECONDS)
-            return happened()
-
-        self._wait(f"click {words}", attempt)
+    def answer(self, words: str) -> None:
+        """Press a button of the dialog that is open."""
+        self.click(words, DIALOG_BUTTON)
 
     def menu(self, words: str) -> None:
         """Choose from the page's own menu, the three dots at its top."""
@@ -100,8 +109,10 @@ class Browser:
     def screenshot(self, name: str) -> None:
         """Keep a picture of the window as test output."""
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        self.driver.execute_script(SHOW_GRAPHS)
         time.sleep(1)  # what moves has come to rest
         self.driver.save_screenshot(str(SCREENSHOTS / f"{name}.png"))
+        self.driver.execute_script(HIDE_GRAPHS)
 
     def _click_one(self, path: str) -> bool:
         found = self._find(path)
@@ -150,6 +161,7 @@ def open_browser(address: str) -> Iterator[Browser]:
             options.add_argument(flag)
         driver = webdriver.Chrome(options=options, service=Service(programs[1]))
         try:
+            driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": HIDE_GRAPHS + FEWER_FRAMES})
             yield Browser(driver, address)
         finally:
             driver.quit()

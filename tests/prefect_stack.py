@@ -53,14 +53,17 @@ class PrefectStack:
         answer: dict[str, Any] = self._ask("POST", f"/flow_runs/{run_id}/resume", json={"run_input": dict(decision)})
         return answer
 
-    def latest_run(self, name: str) -> str:
-        """The id of the run of a deployment that was asked for last, once it is there."""
-        deployment = self.deployment(name)["id"]
-        body = {"deployments": {"id": {"any_": [deployment]}}, "sort": "EXPECTED_START_TIME_DESC", "limit": 1}
+    def runs(self, name: str) -> set[str]:
+        """The ids of all runs of a deployment."""
+        body = {"deployments": {"id": {"any_": [self.deployment(name)["id"]]}}}
+        return {run["id"] for run in self._ask("POST", "/flow_runs/filter", json=body)}
+
+    def new_run(self, name: str, earlier: Collection[str]) -> str:
+        """The id of a run of a deployment that is none of these, once it is there."""
         deadline = time.monotonic() + RUN_SECONDS
         while time.monotonic() < deadline:
-            if found := self._ask("POST", "/flow_runs/filter", json=body):
-                return str(found[0]["id"])
+            if found := self.runs(name) - set(earlier):
+                return found.pop()
             time.sleep(0.3)
         pytest.fail(f"nobody has started {name}")
 

@@ -1,4 +1,4 @@
-"""The migration team's way: deployments on a real Prefect server, run by a real worker, asked for through the API."""
+"""The migration team's way: deployments on a real Prefect server, run by a real worker, asked for in the UI."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tasks.core.client_binaries import find_client_binary
+from tasks.core.database import Database
 from tests.browser import Browser, open_browser
 from tests.prefect_stack import FINAL, PrefectStack
 
@@ -117,37 +119,6 @@ def test_a_migration_triggered_through_the_api_completes_with_its_artifacts(pref
     assert_the_password_is_nowhere(prefect_stack, run, processes)
 
 
-def assert_the_password_is_nowhere(stack: PrefectStack, run: dict[str, Any], processes: ProcessLists) -> None:
-    found = {
-        "the run": json.dumps(run),
-        "its artifacts": json.dumps(stack.artifacts(run["id"])),
-        "its log": stack.log(run["id"]),
-        "a process list": "\n".join(processes.seen),
-        "Prefect's database": stack.prefect_database(),
-        **{str(path): unpacked(path) for path in stack.directory.rglob("*") if is_output(path)},
-    }
-    assert len(processes.seen) > 10
-    assert "postgres-database" in found["Prefect's database"]
-    assert [place for place, text in found.items() if stack.password in text] == []
-
-
-def test_afterwards_indexes_are_maintained_and_the_way_back_wants_the_databases_name(
-    prefect_stack: PrefectStack,
-) -> None:
-    after = prefect_stack.run(
-        "maintain-phases-indexes", {"report_directory": str(prefect_stack.directory / "reports-maintain")}
-    )
-    assert after["state"]["name"] == "Completed", prefect_stack.log(after["id"])
-    assert "maintenance" in prefect_stack.artifacts(after["id"])
-
-    back = prefect_stack.run(
-        "rollback-phases",
-        {"mode": "apply", "confirm": "nonsense", "report_directory": str(prefect_stack.directory / "reports-rollback")},
-    )
-    assert back["state"]["name"] == "Failed"
-    assert "must be confirmed with the name of the database" in back["state"]["message"]
-
-
 @pytest.fixture(scope="module")
 def browser(prefect_stack: PrefectStack) -> Iterator[Browser]:
     with open_browser(prefect_stack.running.ui_url) as opened:
@@ -159,20 +130,18 @@ def test_a_migration_is_started_approved_and_understood_in_the_browser(
     prefect_stack: PrefectStack, browser: Browser
 ) -> None:
     """The form, the run that waits, the dialog that refuses a wrong name, the run that is done, its comparison."""
-    reports = prefect_stack.directory / "reports-migrate"
+    back_to_legacy(prefect_stack)
+    reports = prefect_stack.directory / "reports-browser"
     processes = ProcessLists()
     with processes.watched():
-        browser.open(f"/deployments/deployment/{prefect_stack.deployment('migrate-to-phases')['id']}/run")
-        browser.click("Select a block...")
-        browser.click("campaigns", "*[@role='option']")
+        fill_form(prefect_stack, browser, "migrate-to-phases")
         browser.choose("Mode", "apply")
         browser.press("Require approval")
         browser.screenshot("form")
         browser.type("Rounds", "5")
         browser.tab("Report directory", "path")
         browser.type("Report directory", str(reports))
-        browser.click("Submit", "button")
-        run_id = prefect_stack.latest_run("migrate-to-phases")
+        run_id = submitted(prefect_stack, browser, "migrate-to-phases")
         prefect_stack.wait(run_id, {*FINAL, "PAUSED"})
         assert prefect_stack.state(run_id)["name"] == "Suspended", prefect_stack.log(run_id)
         assert json.loads((reports / "report.json").read_text())["outcome"] == "awaiting_approval"
@@ -183,11 +152,12 @@ def test_a_migration_is_started_approved_and_understood_in_the_browser(
         browser.choose("Decision", "approve")
         browser.type("Your name", "Ada")
         browser.type("Database", "nonsense")
-        refused = "Validation failed for field 'database'"
-        browser.click_until(lambda: refused in browser.text(), "Resume", "button[@type='submit']")
+        browser.answer("Resume")
+        browser.see("Validation failed for field 'database'")
         browser.type("Database", "campaigns")
         browser.screenshot("approval")
-        browser.click_until(lambda: prefect_stack.state(run_id)["type"] != "PAUSED", "Resume", "button[@type='submit']")
+        browser.answer("Resume")
+        prefect_stack.wait(run_id, {"SCHEDULED", "PENDING", "RUNNING", *FINAL})
         run = prefect_stack.wait(run_id)
 
     log = prefect_stack.log(run_id)
@@ -199,7 +169,11 @@ def test_a_migration_is_started_approved_and_understood_in_the_browser(
     artifacts = prefect_stack.artifacts(run_id)
     browser.open(f"/artifacts/artifact/{artifacts['comparison']['id']}")
     browser.see("user_campaign_dashboard")
+    browser.see_pictures()
     browser.screenshot("comparison")
+    browser.open(f"/artifacts/artifact/{artifacts['timeline']['id']}")
+    browser.see_pictures()
+    assert artifacts["progress"]["data"] == 100
 
     names = [task["name"].partition(":")[0] for task in prefect_stack.task_runs(run_id)]
     assert names == [*STEPS[: STEPS.index("core-migrations")], "report", *STEPS]
@@ -216,20 +190,16 @@ def test_a_migration_is_started_approved_and_understood_in_the_browser(
 
 
 @pytest.mark.large
-def test_a_plan_a_rejection_a_cancel_the_way_back_and_the_schedules_in_the_browser(
+def test_a_plan_a_rejection_the_way_back_a_cancel_and_the_schedules_in_the_browser(
     prefect_stack: PrefectStack, browser: Browser
 ) -> None:
     stack = prefect_stack
-    back = stack.run("rollback-phases", {"mode": "apply", "confirm": "campaigns"})
-    assert back["state"]["message"].startswith("Database campaigns is on the legacy model again"), back["state"]
+    back_to_legacy(stack)
 
-    browser.open(f"/deployments/deployment/{stack.deployment('migrate-to-phases')['id']}/run")
-    browser.click("Select a block...")
-    browser.click("campaigns", "*[@role='option']")
-    browser.click("Submit", "button")
-    planned = stack.wait(stack.latest_run("migrate-to-phases"))
+    fill_form(stack, browser, "migrate-to-phases")
+    planned = stack.wait(submitted(stack, browser, "migrate-to-phases"))
     assert planned["state"]["message"].startswith("Planned, nothing was changed"), planned["state"]
-    for key, words in (("plan", "ACCESS EXCLUSIVE"), ("census", "domain_generation"), ("preflight", "duplicate-index")):
+    for key, words in (("plan", "ACCESS EXCLUSIVE"), ("census", "queued"), ("preflight", "duplicate-index")):
         browser.open(f"/artifacts/artifact/{stack.artifacts(planned['id'])[key]['id']}")
         browser.see(words)
         browser.screenshot(key)
@@ -237,14 +207,16 @@ def test_a_plan_a_rejection_a_cancel_the_way_back_and_the_schedules_in_the_brows
     waiting = stack.begin("migrate-to-phases", {"mode": "apply", "require_approval": True, "benchmark_rounds": 5})
     stack.wait(waiting, {*FINAL, "PAUSED"})
     other = stack.run("migrate-to-phases", {"mode": "apply"})
-    assert waiting not in other["id"]
     assert "awaits approval until" in other["state"]["message"]
     browser.open(f"/runs/flow-run/{waiting}")
+    browser.see("Suspended")
     browser.menu("Resume")
     browser.choose("Decision", "reject")
     browser.type("Your name", "Grace")
+    browser.answer("Resume")
+    browser.see("Validation failed")
     browser.type("Reason", "not on a Friday")
-    browser.click("Resume", "button[@type='submit']")
+    browser.answer("Resume")
     stack.wait(waiting, {"SCHEDULED", "PENDING", "RUNNING", *FINAL})
     rejected = stack.wait(waiting)
     assert rejected["state"]["name"] == "Rejected", stack.log(waiting)
@@ -254,27 +226,90 @@ def test_a_plan_a_rejection_a_cancel_the_way_back_and_the_schedules_in_the_brows
     browser.see("Rejected")
     browser.screenshot("rejected")
 
-    cancelled = stack.begin("migrate-to-phases", {"mode": "apply", "benchmark_rounds": 500})
-    stack.wait(cancelled, {"RUNNING", *FINAL})
-    browser.open(f"/runs/flow-run/{cancelled}?tab=TaskRuns")
-    browser.see("benchmark-inputs")
-    browser.menu("Cancel")
-    browser.click("Cancel Run", "button")
-    ended = stack.wait(cancelled)
-    assert ended["state"]["type"] == "CANCELLED", stack.log(cancelled)
-    assert stack.sessions_left() == 0
+    fill_form(stack, browser, "rollback-phases")
+    browser.choose("Mode", "apply")
+    browser.type("Confirm", "campaigns")
+    browser.screenshot("rollback-form")
+    back = stack.wait(submitted(stack, browser, "rollback-phases"))
+    assert back["state"]["message"].startswith("Database campaigns is on the legacy model again"), back["state"]
+    browser.open(f"/runs/flow-run/{back['id']}?tab=TaskRuns")
+    browser.see("Completed", "rollback: ")
+    browser.screenshot("rollback")
+
+    with in_the_way(stack.campaigns):
+        cancelled = stack.begin("migrate-to-phases", {"mode": "apply", "benchmark_rounds": 5})
+        browser.open(f"/runs/flow-run/{cancelled}?tab=TaskRuns")
+        browser.see("transform")
+        browser.menu("Cancel")
+        browser.answer("Cancel Flow Run")
+        ended = stack.wait(cancelled)
+        assert ended["state"]["type"] == "CANCELLED", stack.log(cancelled)
+        assert stack.sessions_left() == 1, "the one in the way"
     browser.open(f"/runs/flow-run/{cancelled}")
     browser.see("Cancelled")
     browser.screenshot("cancelled")
+    after = stack.run("migrate-to-phases", {"mode": "apply", "benchmark_rounds": 5})
+    assert after["state"]["name"] == "Completed", stack.log(after["id"])
+    maintained = stack.run("maintain-phases-indexes", {})
+    assert maintained["state"]["name"] == "Completed", stack.log(maintained["id"])
+    assert "maintenance" in stack.artifacts(maintained["id"])
 
-    for name, words in (
-        ("maintain-phases-indexes", "03:00"),
-        ("validate-phases", "03:30"),
-        ("benchmark-phases", "04:00"),
+    for name, words, described in (
+        ("maintain-phases-indexes", "At 03:00 AM, only on Sunday", "Weekly, on Sundays at 03:00 UTC"),
+        ("validate-phases", "At 03:30 AM, on day 2 of the month", "Monthly, on the 2nd at 03:30 UTC"),
+        ("benchmark-phases", "At 04:00 AM, on day 3 of the month", "Quarterly, on the 3rd at 04:00 UTC"),
     ):
         browser.open(f"/deployments/deployment/{stack.deployment(name)['id']}")
-        browser.see("At", words)
+        browser.see(words)
+        browser.click("Description", "button")
+        browser.see(described)
         browser.screenshot(name)
+
+
+def back_to_legacy(stack: PrefectStack) -> None:
+    """Whatever ran before."""
+    back = stack.run("rollback-phases", {"mode": "apply", "confirm": "campaigns"})
+    assert back["state"]["name"] == "Completed", stack.log(back["id"])
+
+
+def fill_form(stack: PrefectStack, browser: Browser, name: str) -> None:
+    """Open the form of a deployment and choose the database."""
+    browser.open(f"/deployments/deployment/{stack.deployment(name)['id']}/run")
+    browser.click("Select a block...")
+    browser.click("campaigns", "*[@role='option']")
+
+
+def submitted(stack: PrefectStack, browser: Browser, name: str) -> str:
+    """Submit the form. Returns the id of the run that comes of it."""
+    earlier = stack.runs(name)
+    browser.click("Submit", "button")
+    return stack.new_run(name, earlier)
+
+
+@contextmanager
+def in_the_way(database: Database) -> Iterator[None]:
+    """Hold a lock that the transform's triggers wait for."""
+    psql = [str(find_client_binary("psql", 14)), "-X", "-q"]
+    with subprocess.Popen(psql, env=database.client_environment(), stdin=subprocess.PIPE, text=True) as holding:
+        assert holding.stdin is not None
+        holding.stdin.write("BEGIN; LOCK TABLE campaigns IN ROW EXCLUSIVE MODE;\n")
+        holding.stdin.flush()
+        yield
+        holding.stdin.close()
+
+
+def assert_the_password_is_nowhere(stack: PrefectStack, run: dict[str, Any], processes: ProcessLists) -> None:
+    found = {
+        "the run": json.dumps(run),
+        "its artifacts": json.dumps(stack.artifacts(run["id"])),
+        "its log": stack.log(run["id"]),
+        "a process list": "\n".join(processes.seen),
+        "Prefect's database": stack.prefect_database(),
+        **{str(path): unpacked(path) for path in stack.directory.rglob("*") if is_output(path)},
+    }
+    assert len(processes.seen) > 10
+    assert "postgres-database" in found["Prefect's database"]
+    assert [place for place, text in found.items() if stack.password in text] == []
 
 
 class ProcessLists:

@@ -167,7 +167,6 @@ def test_migrating_looking_after_and_going_back_all_end_with_0(shell: Shell) -> 
     assert shell.run("flows.migrate", database, "--mode", "status").explained(0, "already_migrated")
     for module in ("flows.validate", "flows.maintain"):
         assert shell.run(module, database).explained(0, "succeeded")
-    assert shell.run("flows.benchmark", database, *QUICK).explained(0, "succeeded")
 
     counted = shell.run("flows.rollback", database)
     assert counted.explained(0, "planned")
