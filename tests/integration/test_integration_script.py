@@ -67,12 +67,6 @@ async def checksums(connection: Connection) -> dict[str, str]:
     }
 
 
-REFUSES_DELETE = """
-    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''not today''; END';
-    CREATE TRIGGER refuse BEFORE DELETE ON generated_domains FOR EACH ROW EXECUTE FUNCTION refuse();
-"""
-
-
 @pytest.mark.parametrize(
     ("damage", "failing"),
     [
@@ -88,7 +82,6 @@ REFUSES_DELETE = """
         ("ALTER TABLE campaigns ALTER COLUMN phase_status DROP DEFAULT", "new_campaigns_begin_in_setup"),
         ("ALTER FUNCTION campaign_metrics_on_insert() SECURITY INVOKER", "metrics_functions_are_safe"),
         ("ALTER TABLE campaigns ADD CHECK (current_phase <> 'analysis')", "every_phase_and_status_is_accepted"),
-        (REFUSES_DELETE, "metrics_follow_delete"),
         ("DROP TABLE campaigns_backup_000035", "backups_can_be_read"),
         ("DELETE FROM migration_legacy_values", "legacy_values_can_be_found_again"),
     ],
