@@ -74,7 +74,14 @@ BEGIN
               <> format('CREATE INDEX %I ON %I.', c.relname, current_schema()) || wanted.definition);
     IF found IS NOT NULL THEN
         RAISE EXCEPTION 'names that 000036 needs are taken by another definition: %', found
-            USING ERRCODE = 'duplicate_object', HINT = 'Rename them; nothing has been changed.';
+            USING ERRCODE = 'duplicate_object', HINT = 'Rename them; nothing has been changed.',
+                  DETAIL = (
+                      SELECT coalesce('These, which read the legacy columns, are in the way as well: '
+                                      || string_agg(DISTINCT pg_describe_object('pg_class'::regclass, r.ev_class, 0), ', ') || '.',
+                                      'No view reads the legacy columns.')
+                      FROM pg_depend AS d JOIN pg_rewrite AS r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+                      WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = campaigns_oid
+                        AND d.refobjsubid = ANY (legacy_numbers));
     END IF;
 
     -- Constraints: the same rule is ours, compared without casts, brackets and blanks and with a list's values in order.

@@ -134,6 +134,7 @@ async def test_planted_dependents_are_refused_by_name_before_anything_changes(
     finished = run_psql(database, file=file, check=False)
     assert finished.returncode != 0
     assert "idx_campaigns_workflow_primary" in finished.stderr
+    assert "are in the way as well: view active_campaigns_view." in finished.stderr
     assert dump(database) == schema
     run_psql(database, command="DROP INDEX idx_campaigns_workflow_primary")
     finished = run_psql(database, file=file, check=False)
