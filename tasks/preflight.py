@@ -22,7 +22,7 @@ async def check_database(database: Database, parameters: MigrateParameters) -> P
         Refused: if there is a blocker, unless only the standing is asked for or the database is migrated already.
     """
     run = recorder.current_run()
-    found = await core.run_preflight(database, parameters, for_apply=parameters.mode == "apply")
+    found = await core.run_preflight(database, parameters, run.progress, for_apply=parameters.mode == "apply")
     run.note(preflight=found)
     run.detail(f"{found.state}, {len(found.blockers)} blockers, {len(found.warnings)} warnings")
     await publish.page("preflight", core.page(found), "What preflight noticed, and what to do about it")

@@ -708,3 +708,12 @@ async def test_a_server_elsewhere_has_a_disk_that_is_not_known(
     report = await look(legacy_database)
     assert report.blockers == []
     assert "disk-unknown" in codes(report, "warning")
+
+
+async def test_it_says_which_of_how_many_checks_it_is_at(legacy_database: Database) -> None:
+    heard: list[tuple[str, int, int | None]] = []
+    await inspection.run_preflight(
+        legacy_database, MigrateParameters(), lambda *reached: heard.append(reached), for_apply=False
+    )
+    assert heard == [("checks", number, len(heard)) for number in range(len(heard))]
+    assert len(heard) > 20

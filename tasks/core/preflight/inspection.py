@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
+
 import asyncpg
 
 from tasks.core import errors, sql_files
@@ -22,6 +25,7 @@ from tasks.core.preflight import (
     tables,
 )
 from tasks.core.preflight.subject import Subject, listed
+from tasks.core.progress import Progress, unheard
 from tasks.core.settings import MigrateParameters
 from tasks.core.state import read_state
 
@@ -35,8 +39,52 @@ SETTINGS = {
     "quote_all_identifiers": "off",
 }
 
+Check: TypeAlias = Callable[[Subject], Awaitable[object] | None]
+# In this order. What finds that rows cannot be read comes before what reads them.
+TABLES: tuple[Check, ...] = (
+    server.check_rights,
+    tables.check_tables,
+    tables.check_columns,
+    tables.check_row_type,
+    server.read_version_table,
+    shapes.check_phases_columns,
+    shapes.check_legacy_values,
+    tables.find_users,
+)
+READERS: tuple[Check, ...] = (
+    dependents.check_dependents,
+    legacy_code.check_functions,
+    legacy_code.check_whole_rows,
+    legacy_code.check_written_views,
+    legacy_code.check_foreign_tables,
+    legacy_code.check_row_functions,
+    legacy_code.check_statements,
+)
+OBJECTS: tuple[Check, ...] = (
+    collisions.check_names,
+    duplicates.check_duplicates,
+    activity.check_rules,
+    activity.check_triggers,
+    activity.check_event_triggers,
+    activity.check_invalid_indexes,
+    activity.check_transactions,
+    activity.check_replication,
+    activity.check_earlier_runs,
+)
+COUNTS: tuple[Check, ...] = (data.count_rows,)
+CONTRACTED: tuple[Check, ...] = (data.check_contracted_values,)
+LEGACY: tuple[Check, ...] = (data.take_census, statuses.check_results)
+ROWS: tuple[Check, ...] = (data.check_names, data.check_users, data.check_orphans)
+SURROUNDINGS: tuple[Check, ...] = (
+    surroundings.check_clients,
+    surroundings.check_backup_rights,
+    surroundings.check_room,
+)
 
-async def run_preflight(database: Database, parameters: MigrateParameters, *, for_apply: bool) -> PreflightReport:
+
+async def run_preflight(
+    database: Database, parameters: MigrateParameters, progress: Progress = unheard, *, for_apply: bool
+) -> PreflightReport:
     """Look at everything that could stop or harm the migration, in one read-only transaction.
 
     Args:
@@ -52,7 +100,7 @@ async def run_preflight(database: Database, parameters: MigrateParameters, *, fo
     async with connect(database, schema=parameters.schema_name, purpose="preflight", settings=SETTINGS) as connection:
         try:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
-                return await inspect(connection, database, parameters, for_apply=for_apply)
+                return await inspect(connection, database, parameters, progress, for_apply=for_apply)
         except asyncpg.LockNotAvailableError as error:
             raise errors.LockNotGranted(
                 statement="Reading the campaign tables",
@@ -68,17 +116,22 @@ async def run_preflight(database: Database, parameters: MigrateParameters, *, fo
 
 
 async def inspect(
-    connection: Connection, database: Database, parameters: MigrateParameters, *, for_apply: bool
+    connection: Connection,
+    database: Database,
+    parameters: MigrateParameters,
+    progress: Progress = unheard,
+    *,
+    for_apply: bool,
 ) -> PreflightReport:
     """Look through a connection that is open, in whatever transaction it is in; it only reads."""
     session = await connection.fetchrow(sql_files.query("describe_session"), parameters.schema_name)
     assert session is not None
     subject = Subject(connection, database, parameters, session, for_apply)
-    await _look(subject)
+    await _look(subject, progress)
     return _report(subject)
 
 
-async def _look(subject: Subject) -> None:
+async def _look(subject: Subject, progress: Progress) -> None:
     server.check_server(subject)
     data.check_mappings(subject)
     major = subject.session["version_number"] // 10_000
@@ -91,36 +144,21 @@ async def _look(subject: Subject) -> None:
     if subject.state is State.RETURNING:
         activity.refuse_returning(subject)
         return
-    server.check_rights(subject)
-    tables.check_tables(subject)
-    tables.check_columns(subject)
-    await tables.check_row_type(subject)
-    await server.read_version_table(subject)
-    await shapes.check_phases_columns(subject)
-    await shapes.check_legacy_values(subject)
-    await tables.find_users(subject)
-    if subject.state in {State.LEGACY, State.DUAL}:
-        await dependents.check_dependents(subject)
-        await legacy_code.check_functions(subject)
-        await legacy_code.check_whole_rows(subject)
-        await legacy_code.check_written_views(subject)
-        await legacy_code.check_foreign_tables(subject)
-        await legacy_code.check_row_functions(subject)
-        await legacy_code.check_statements(subject)
-    await collisions.check_names(subject)
-    await duplicates.check_duplicates(subject)
-    await activity.check_rules(subject)
-    await activity.check_triggers(subject)
-    await activity.check_event_triggers(subject)
-    await activity.check_invalid_indexes(subject)
-    await activity.check_transactions(subject)
-    await activity.check_replication(subject)
-    await activity.check_earlier_runs(subject)
+    checks = [*TABLES, *(READERS if subject.state in {State.LEGACY, State.DUAL} else ()), *OBJECTS]
+    rows = [*COUNTS, *(CONTRACTED if subject.state is State.CONTRACTED else LEGACY), *ROWS]
+    total = len(checks) + len(rows) + len(SURROUNDINGS)
+    await _run(subject, checks, progress, 0, total)
     if subject.counts_rows:
-        await _look_at_rows(subject)
-    surroundings.check_clients(subject)
-    await surroundings.check_backup_rights(subject)
-    await surroundings.check_room(subject)
+        await _run(subject, rows, progress, len(checks), total)
+    await _run(subject, SURROUNDINGS, progress, len(checks) + len(rows), total)
+
+
+async def _run(subject: Subject, checks: Sequence[Check], progress: Progress, done: int, total: int) -> None:
+    for number, check in enumerate(checks, start=done):
+        progress("checks", number, total)
+        waiting = check(subject)
+        if waiting is not None:
+            await waiting
 
 
 async def _look_at_migrated(subject: Subject) -> None:
@@ -131,18 +169,6 @@ async def _look_at_migrated(subject: Subject) -> None:
     if all(table["is_readable"] for table in subject.tables.values()):
         await data.count_rows(subject)
     subject.findings = [finding for finding in subject.findings if finding.severity == "warning"]
-
-
-async def _look_at_rows(subject: Subject) -> None:
-    await data.count_rows(subject)
-    if subject.state is State.CONTRACTED:
-        await data.check_contracted_values(subject)
-    else:
-        await data.take_census(subject)
-        await statuses.check_results(subject)
-    await data.check_names(subject)
-    await data.check_users(subject)
-    await data.check_orphans(subject)
 
 
 async def _who_holds(database: Database, parameters: MigrateParameters) -> str:
