@@ -103,7 +103,15 @@ def test_a_plain_sample_has_no_dependents_and_a_kept_server_answers_until_it_is_
     assert _wait_for_nothing(directory)
 
 
-@pytest.mark.parametrize("moment", ["prefect-server", "sample-database", "benchmark-before", "core-migrations"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "prefect-server",
+        pytest.param("sample-database", marks=pytest.mark.large),
+        pytest.param("benchmark-before", marks=pytest.mark.large),
+        "core-migrations",
+    ],
+)
 def test_ctrl_c_stops_the_server_and_leaves_nothing_running(directory: Path, moment: str) -> None:
     code, screen = _interrupted(directory, moment)
 

@@ -341,6 +341,7 @@ def test_the_quarterly_benchmark_finds_a_lost_index_and_fails_with_9_where_that_
     assert failed.report["benchmark"]["trend"]["regressions"][0]["plan_change"] == "critical"
 
 
+@pytest.mark.large
 def test_a_control_run_times_two_copies_in_turn_and_leaves_none(shell: Shell) -> None:
     database = shell.database()
 
@@ -353,6 +354,7 @@ def test_a_control_run_times_two_copies_in_turn_and_leaves_none(shell: Shell) ->
     assert shell.databases_named(f"{database.database}_benchmark_") == []
 
 
+@pytest.mark.large
 def test_a_run_that_finds_the_legacy_columns_gone_compares_with_what_was_measured_before(shell: Shell) -> None:
     database = shell.database()
     assert shell.run("flows.migrate", database, "--mode", "apply", *QUICK).explained(0, "succeeded")
