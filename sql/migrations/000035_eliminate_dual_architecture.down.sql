@@ -712,6 +712,8 @@ BEGIN
         END IF;
 
         -- Nothing bears our names any more: what was renamed out of their way gets its own back, unless it was dropped since.
+        -- From here on these names are somebody else's: what is run again after a kill must not take them for ours.
+        DELETE FROM migration_saved_objects WHERE kind IN ('added index', 'added index part');
         FOR saved IN
             SELECT create_statement FROM migration_saved_objects AS s
             WHERE (s.kind = 'renamed index' AND to_regclass(format('%I.%I', current_schema(), s.identity)) IS NOT NULL)

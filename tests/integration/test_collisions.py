@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tasks.core import core_migrations, errors, rollback, run, sql_files, transform
+from tasks.core import core_migrations, errors, rollback, run, sql_files, transform, way_back
 from tasks.core.catalog import index_definitions_query
 from tasks.core.collisions import find_collisions, keep_aside
 from tasks.core.database import Connection, Database, connect
@@ -68,6 +68,10 @@ async def go_back(database: Database) -> None:
         await rollback.roll_back(database, parameters, run_id, unheard)
 
 
+async def end(*_arguments: object) -> None:
+    raise InterruptedError
+
+
 async def look(database: Database, **options: Any) -> PreflightReport:
     async with connect(database, schema="public") as connection:
         return await inspect(connection, database, MigrateParameters(**options), for_apply=False)
@@ -80,7 +84,9 @@ async def index_of_ours(connection: Connection, name: str) -> str:
     return definition
 
 
-async def test_what_bears_our_names_is_kept_aside_and_gets_its_name_back(legacy_database: Database) -> None:
+async def test_what_bears_our_names_is_kept_aside_and_gets_its_name_back(
+    legacy_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await do(legacy_database, OTHERS)
     schema = dump(legacy_database)
     report = await look(legacy_database)
@@ -119,6 +125,11 @@ async def test_what_bears_our_names_is_kept_aside_and_gets_its_name_back(legacy_
     await go_back(legacy_database)
     assert dump(legacy_database) == schema
     await migrate(legacy_database)
+    # Ended when the names are given back and the record of what was ours is still there: the next run takes nothing for ours.
+    with monkeypatch.context() as patched:
+        patched.setattr(way_back, "tidy_up", end)
+        with pytest.raises(InterruptedError):
+            await go_back(legacy_database)
     await go_back(legacy_database)
     assert dump(legacy_database) == schema
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections import Counter
 
 from tasks.core.client_binaries import find_client_binary
 from tasks.core.database import Connection, Database, connect
@@ -42,8 +43,8 @@ async def picture(database: Database) -> dict[str, str]:
 async def picture_of_application(database: Database) -> dict[str, str]:
     """The same of the application's own objects, whatever the order of the columns: a way back puts some at the end."""
     entries = [entry for entry in re.split(r"\n--\n-- Name: ", _schema(database)) if not OURS.search(entry)]
-    lines = sorted(line.rstrip(",") for entry in entries for line in entry.splitlines() if line.strip())
-    return {f"schema {number}": line for number, line in enumerate(lines)} | await _rows(database, ours=False)
+    lines = Counter(line.rstrip(",") for entry in entries for line in entry.splitlines() if line.strip())
+    return {f"schema, lines {line}": str(count) for line, count in lines.items()} | await _rows(database, ours=False)
 
 
 def differences(one: dict[str, str], other: dict[str, str]) -> list[str]:
