@@ -252,6 +252,7 @@ async def test_the_next_run_waits_for_what_the_server_still_does_for_a_dead_one(
 
 
 @pytest.mark.large
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("blow", [sigkill, terminate, sigterm], ids=lambda blow: blow.__name__)
 async def test_struck_before_any_statement_on_the_way_up(rich_ground: Ground, driven: Driven, blow: Blow) -> None:
     ground = rich_ground
@@ -265,6 +266,7 @@ async def test_struck_before_any_statement_on_the_way_up(rich_ground: Ground, dr
 
 
 @pytest.mark.large
+@pytest.mark.timeout(3600)
 async def test_killed_while_any_statement_on_the_way_up_is_at_work(rich_ground: Ground, driven: Driven) -> None:
     ground = rich_ground
     for point in range(1, ground.points["migrate"] + 1):
@@ -276,6 +278,7 @@ async def test_killed_while_any_statement_on_the_way_up_is_at_work(rich_ground: 
 
 
 @pytest.mark.large
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("blow", [sigkill, terminate], ids=lambda blow: blow.__name__)
 @pytest.mark.parametrize("given_up", GIVEN_UP_AT)
 async def test_struck_at_any_statement_on_the_way_back(
@@ -296,6 +299,7 @@ async def test_struck_at_any_statement_on_the_way_back(
 
 
 @pytest.mark.large
+@pytest.mark.timeout(3600)
 async def test_crashes_of_the_server_at_any_statement(private_server: PostgresServer, driven: Driven) -> None:
     ground = await Ground.prepare(private_server.database(), driven, rich=True)
     for point in range(2, ground.points["migrate"], 7):
@@ -304,12 +308,14 @@ async def test_crashes_of_the_server_at_any_statement(private_server: PostgresSe
 
 
 @pytest.mark.large
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seed", range(20))
 async def test_killed_at_many_random_moments(rich_ground: Ground, driven: Driven, seed: int) -> None:
     await _kill_at_random(rich_ground, driven, seed=100 + seed, kills=5)
 
 
 @pytest.mark.large
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kind", ["kill", "terminate", "crash"])
 async def test_with_writers_at_work_struck_in_every_step(
     private_server: PostgresServer, driven: Driven, kind: str
