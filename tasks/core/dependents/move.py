@@ -96,10 +96,11 @@ async def _replace(
         )  # fmt: skip
         await run.note(inside, run_id, "core-migrations", f"moved {one.kind} {one.identity}")
 
-    if in_contract or one.rebuilt is None:
+    if in_contract:
         async with connection.transaction():
             await before(connection)
         return
+    assert one.rebuilt is not None  # what has none has a problem, and was refused
     tables = {"campaigns": "ACCESS EXCLUSIVE"} if one.kind == "policy" else {}
     await locks.under_lock(connection, f"{one.kind} {one.identity}", tables, one.rebuilt, limits, holds, before=before)
 
