@@ -717,3 +717,17 @@ async def test_it_says_which_of_how_many_checks_it_is_at(legacy_database: Databa
     )
     assert heard == [("checks", number, len(heard)) for number in range(len(heard))]
     assert len(heard) > 20
+
+
+async def test_a_run_that_died_is_called_interrupted_while_nobody_has_closed_it(
+    legacy_database: Database, look: Look, run_psql: Callable[..., Any]
+) -> None:
+    run_psql(legacy_database, file=sql_files.SCRIPTS / "migrate-campaign-data.sql")
+    await change(
+        legacy_database,
+        sql_files.query("create_ledger"),
+        "INSERT INTO migration_runs (run_id, flow_name, parameters, host, process_id, sql_files)"
+        " VALUES (gen_random_uuid(), 'migrate-to-phases', '{}', 'h', 1, '{}')",
+    )
+    (found,) = [finding for finding in (await look(legacy_database)).warnings if finding.code == "earlier-run"]
+    assert "interrupted)" in found.message

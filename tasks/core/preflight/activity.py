@@ -155,10 +155,13 @@ async def check_earlier_runs(subject: Subject) -> None:
     latest = None
     if any(row["comment"].startswith(catalog.MARK) for row in ledger) and await _may_read_runs(subject):
         latest = await subject.fetch_one("find_latest_run")
-    ended = "" if latest is None else (
-        f" by run {latest['run_id']} ({latest['flow_name']}, {latest['started_at']:%Y-%m-%d %H:%M %Z},"
-        f" {latest['outcome']})"
-    )  # fmt: skip
+    ended = ""
+    if latest is not None:
+        # Who is still recorded as running and holds no lock did not live to say how it ended.
+        outcome = "interrupted" if latest["outcome"] == "running" and holder is None else latest["outcome"]
+        ended = (
+            f" by run {latest['run_id']} ({latest['flow_name']}, {latest['started_at']:%Y-%m-%d %H:%M %Z}, {outcome})"
+        )
     if subject.state is State.DUAL:
         subject.warn(
             "earlier-run",
