@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.core import core_migrations, integration, preflight, rollback, run, transform, validation
-from tasks.core.client_binaries import find_client_binary
 from tasks.core.database import Connection, Database, connect
 from tasks.core.models import CheckResult, PreflightReport
 from tasks.core.progress import unheard
 from tasks.core.settings import MigrateParameters, RollbackParameters
+from tests.schema_dump import schema_dump
 
 LEGACY = ("campaign_type", "status", "launch_sequence")
 PHASES = (
@@ -127,12 +126,9 @@ class Chain:
 
     def dump(self) -> list[str]:
         """pg_dump --schema-only without our backup and report tables, sorted: the place of a column does not count."""
-        text = subprocess.run(
-            [str(find_client_binary("pg_dump", 18)), "--schema-only"],
-            env=(self.owner or self.database).client_environment(), check=True, capture_output=True, text=True,
-        ).stdout  # fmt: skip
+        text = schema_dump(self.owner or self.database)
         entries = [entry for entry in re.split(r"\n--\n-- Name: ", text) if not OURS.search(entry)]
-        lines = [line.rstrip(",") for entry in entries for line in entry.splitlines() if "restrict " not in line]
+        lines = [line.rstrip(",") for entry in entries for line in entry.splitlines()]
         return sorted(_with_columns_in_order(line) for line in lines if line.strip())
 
     async def there_and_back(self) -> None:

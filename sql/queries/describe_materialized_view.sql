@@ -52,7 +52,7 @@ statements AS (
     CROSS JOIN LATERAL (
         SELECT format('SET STATISTICS %s', a.attstattarget) AS setting WHERE coalesce(a.attstattarget, -1) >= 0
         UNION ALL
-        SELECT format('SET (%s)', array_to_string(a.attoptions, ', ')) WHERE a.attoptions IS NOT NULL
+        SELECT format('SET (%s)', string_agg(o, ', ')) FROM unnest(a.attoptions) AS o WHERE o NOT LIKE 'pg\_%' HAVING count(*) > 0
         UNION ALL
         SELECT format('SET STORAGE %s', CASE a.attstorage WHEN 'p' THEN 'PLAIN' WHEN 'e' THEN 'EXTERNAL' WHEN 'm' THEN 'MAIN' ELSE 'EXTENDED' END)
         WHERE a.attstorage <> a.typstorage

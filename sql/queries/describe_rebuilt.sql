@@ -8,7 +8,8 @@ SELECT line FROM (
     FROM pg_class AS c WHERE c.oid = ANY ($3::oid[])
     UNION ALL
     SELECT concat_ws(' | ', 'column', c.oid::regclass, a.attname, format_type(a.atttypid, a.atttypmod), a.attcollation, a.attnotnull,
-                     a.attidentity, a.attgenerated, a.attstorage, a.attcompression, coalesce(a.attstattarget, -1), a.attoptions,
+                     a.attidentity, a.attgenerated, a.attstorage, a.attcompression, coalesce(a.attstattarget, -1),
+                     (SELECT array_agg(o ORDER BY o) FROM unnest(a.attoptions) AS o WHERE o NOT LIKE 'pg\_%'),
                      (SELECT array_agg(g::text ORDER BY g::text) FROM unnest(a.attacl) AS g),
                      pg_get_expr(d.adbin, d.adrelid), col_description(c.oid, a.attnum))
     FROM pg_class AS c

@@ -1428,7 +1428,8 @@ BEGIN
     INSERT INTO migration_saved_objects (position, kind, identity, definition, comment, statistics_target, options, owner,
                                          grants, drop_statement, create_statement)
     SELECT 100, 'column', a.attname, format_type(a.atttypid, a.atttypmod), col_description(campaigns_oid, a.attnum),
-           a.attstattarget, a.attoptions, pg_get_userbyid(c.relowner), a.attacl::text,
+           a.attstattarget, (SELECT array_agg(o) FROM unnest(a.attoptions) AS o WHERE o NOT LIKE 'pg\_%'),
+           pg_get_userbyid(c.relowner), a.attacl::text,
            format('ALTER TABLE campaigns DROP COLUMN %I', a.attname),
            format('ALTER TABLE campaigns ADD COLUMN %I %s', a.attname, format_type(a.atttypid, a.atttypmod))
            || CASE WHEN a.attcollation <> t.typcollation
@@ -1467,10 +1468,13 @@ BEGIN
     WHERE a.attrelid = campaigns_oid AND a.attnum = ANY (legacy_numbers)
       AND (coalesce(a.attstattarget, -1) >= 0 OR a.attstorage <> t.typstorage) ORDER BY a.attnum;
     INSERT INTO migration_saved_objects (position, kind, identity, create_statement)
+    -- Newer servers keep numbers of their own there (pg_attver), which are nobody's to set.
     SELECT 221, 'column options', a.attname,
-           format('ALTER TABLE campaigns ALTER COLUMN %I SET (%s)', a.attname, array_to_string(a.attoptions, ', '))
+           format('ALTER TABLE campaigns ALTER COLUMN %I SET (%s)', a.attname, string_agg(o.option, ', ' ORDER BY o.position))
     FROM pg_attribute AS a
-    WHERE a.attrelid = campaigns_oid AND a.attnum = ANY (legacy_numbers) AND a.attoptions IS NOT NULL ORDER BY a.attnum;
+    CROSS JOIN LATERAL unnest(a.attoptions) WITH ORDINALITY AS o (option, position)
+    WHERE a.attrelid = campaigns_oid AND a.attnum = ANY (legacy_numbers) AND o.option NOT LIKE 'pg\_%'
+    GROUP BY a.attnum, a.attname ORDER BY a.attnum;
     INSERT INTO migration_saved_objects (position, kind, identity, create_statement)
     SELECT 222, 'column compression', a.attname,
            format('ALTER TABLE campaigns ALTER COLUMN %I SET COMPRESSION %s', a.attname,

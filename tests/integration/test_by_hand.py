@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from tasks.core import sql_files
-from tasks.core.client_binaries import find_client_binary
 from tasks.core.database import Database, connect
+from tests.schema_dump import schema_dump
 
 M, S = sql_files.MIGRATIONS, sql_files.SCRIPTS
 UP35 = M / "000035_eliminate_dual_architecture.up.sql"
@@ -65,13 +65,8 @@ def dump(database: Database) -> list[str]:
     """pg_dump --schema-only, without our backup and report tables. Sorted, so that the place of the legacy columns inside
     campaigns, and with it the order of statements on single columns, does not count.
     """
-    server_major = 18
-    text = subprocess.run(
-        [str(find_client_binary("pg_dump", server_major)), "--schema-only"],
-        env=database.client_environment(), check=True, capture_output=True, text=True,
-    ).stdout  # fmt: skip
-    entries = [entry for entry in re.split(r"\n--\n-- Name: ", text) if not OURS.search(entry)]
-    lines = [line.rstrip(",") for entry in entries for line in entry.splitlines() if "restrict " not in line]
+    entries = [entry for entry in re.split(r"\n--\n-- Name: ", schema_dump(database)) if not OURS.search(entry)]
+    lines = [line.rstrip(",") for entry in entries for line in entry.splitlines()]
     return sorted(line for line in lines if line.strip())
 
 

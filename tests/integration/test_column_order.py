@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
 import uuid
 from typing import Any
 
 import pytest
 
 from tasks.core import errors, rollback, run
-from tasks.core.client_binaries import find_client_binary
 from tasks.core.column_order import with_columns_in_order
 from tasks.core.database import Database, connect
 from tasks.core.progress import unheard
 from tasks.core.settings import RollbackParameters
 from tests.chain import OURS, Chain, difference, differences
+from tests.schema_dump import schema_dump
 
 # What may hang on the table: all of it must be there again, as it was.
 SURROUNDINGS = """
@@ -91,12 +90,8 @@ async def go_back(database: Database, **options: Any) -> rollback.RollbackReport
 
 def exact_dump(database: Database) -> str:
     """pg_dump --schema-only line by line, without our own tables and pg_dump's random marks."""
-    text = subprocess.run(
-        [str(find_client_binary("pg_dump", 18)), "--schema-only"],
-        env=database.client_environment(), check=True, capture_output=True, text=True,
-    ).stdout  # fmt: skip
-    entries = [entry for entry in text.split("\n--\n-- Name: ") if not OURS.search(entry)]
-    return "\n".join(line for line in "\n".join(entries).splitlines() if "restrict " not in line)
+    entries = [entry for entry in schema_dump(database).split("\n--\n-- Name: ") if not OURS.search(entry)]
+    return "\n".join(entries)
 
 
 @pytest.mark.parametrize("more", [READERS, SECURITY], ids=["readers", "row level security"])

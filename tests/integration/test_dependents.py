@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -12,10 +11,10 @@ import asyncpg
 import pytest
 
 from tasks.core import core_migrations, errors, rollback, run, sql_files, transform
-from tasks.core.client_binaries import find_client_binary
 from tasks.core.database import Connection, Database, connect
 from tasks.core.progress import unheard
 from tasks.core.settings import MigrateParameters, RollbackParameters
+from tests.schema_dump import schema_dump
 
 PLANTED = sql_files.SQL_DIRECTORY / "sample" / "plant_readers.sql"
 QUESTIONS = {
@@ -72,13 +71,9 @@ async def facts(connection: Connection, query: str) -> list[tuple[Any, ...]]:
 
 
 def dump(database: Database) -> list[str]:
-    text = subprocess.run(
-        [str(find_client_binary("pg_dump", 18)), "--schema-only"],
-        env=database.client_environment(), check=True, capture_output=True, text=True,
-    ).stdout  # fmt: skip
     ours = re.compile(r"campaigns_backup_000035|campaigns_pre_\w+_backup|migration_(runs|ledger|approvals)")
-    entries = [entry for entry in re.split(r"\n--\n-- Name: ", text) if not ours.search(entry)]
-    return sorted(line.rstrip(",") for entry in entries for line in entry.splitlines() if "restrict " not in line)
+    entries = [entry for entry in re.split(r"\n--\n-- Name: ", schema_dump(database)) if not ours.search(entry)]
+    return sorted(line.rstrip(",") for entry in entries for line in entry.splitlines())
 
 
 async def test_every_reader_answers_as_before_and_comes_back_as_it_was(with_readers: Database) -> None:

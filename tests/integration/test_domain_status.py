@@ -15,7 +15,6 @@ from typing import Any, Literal
 import pytest
 
 from tasks.core import core_migrations, errors, rollback, run, sql_files, transform
-from tasks.core.client_binaries import find_client_binary
 from tasks.core.database import Connection, Database, connect
 from tasks.core.models import PreflightReport, State, TransformResult
 from tasks.core.preflight import run_preflight
@@ -23,6 +22,7 @@ from tasks.core.progress import unheard
 from tasks.core.settings import LockLimits, MigrateParameters, RollbackParameters
 from tests.kill.driven import Driven, driver
 from tests.kill.picture import RECOUNT
+from tests.schema_dump import schema_dump
 
 SampleFactory = Callable[..., Any]
 RunPsql = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -143,12 +143,8 @@ async def expected(
 
 
 def dump(database: Database) -> list[str]:
-    text = subprocess.run(
-        [str(find_client_binary("pg_dump", 18)), "--schema-only"],
-        env=database.client_environment(), check=True, capture_output=True, text=True,
-    ).stdout  # fmt: skip
-    entries = [entry for entry in re.split(r"\n--\n-- Name: ", text) if not OURS.search(entry)]
-    return sorted(line.rstrip(",") for entry in entries for line in entry.splitlines() if "restrict " not in line)
+    entries = [entry for entry in re.split(r"\n--\n-- Name: ", schema_dump(database)) if not OURS.search(entry)]
+    return sorted(line.rstrip(",") for entry in entries for line in entry.splitlines())
 
 
 async def leftovers(connection: Connection) -> list[str]:

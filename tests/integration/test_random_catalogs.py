@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Callable
 from typing import Any
 
@@ -11,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tasks.core.client_binaries import find_client_binary
 from tasks.core.database import Database
 from tasks.core.sample import drop_database
 from tests.chain import LEGACY, OURS, PHASES, Chain, difference, differences
+from tests.schema_dump import schema_dump
 
 SampleFactory = Callable[..., Any]
 Draw = Callable[[st.SearchStrategy[Any]], Any]
@@ -297,17 +296,13 @@ OUR_NAMES = re.compile(
 
 def entries(database: Database) -> dict[tuple[str, ...], list[str]]:
     """The dump by object: its name, type and schema, and the lines that make it."""
-    text = subprocess.run(
-        [str(find_client_binary("pg_dump", 18)), "--schema-only"],
-        env=database.client_environment(), check=True, capture_output=True, text=True,
-    ).stdout  # fmt: skip
     found: dict[tuple[str, ...], list[str]] = {}
-    for entry in re.split(r"\n--\n-- Name: ", text)[1:]:
+    for entry in re.split(r"\n--\n-- Name: ", schema_dump(database))[1:]:
         head = HEAD.match(entry)
         assert head is not None, entry[:200]
         # pg_dump's own settings stand behind whatever comes before the first table.
         lines = [line.rstrip(",") for line in entry.splitlines()[2:]
-                 if line.strip() and "restrict " not in line and not line.startswith("SET default_tab")]  # fmt: skip
+                 if line.strip() and not line.startswith("SET default_tab")]  # fmt: skip
         found.setdefault((head["name"], head["type"], head["schema"]), []).extend(lines)
     return found
 

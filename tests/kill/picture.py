@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections import Counter
 
-from tasks.core.client_binaries import find_client_binary
 from tasks.core.database import Connection, Database, connect
+from tests.schema_dump import schema_dump
 
 # What tells one run from another by design.
 RUN_BOOKS = ("migration_runs", "migration_ledger", "migration_approvals")
@@ -82,12 +81,7 @@ async def _rows(database: Database, *, ours: bool) -> dict[str, str]:
 
 def _schema(database: Database) -> str:
     """pg_dump --schema-only without what differs from run to run."""
-    text = subprocess.run(
-        [str(find_client_binary("pg_dump", 18)), "--schema-only"],
-        env=database.client_environment(), check=True, capture_output=True, text=True,
-    ).stdout  # fmt: skip
-    text = TIMES.sub(lambda match: match[1] or match[2], text)
-    return "\n".join(line for line in text.splitlines() if "restrict " not in line)
+    return TIMES.sub(lambda match: match[1] or match[2], schema_dump(database))
 
 
 async def assert_sound(connection: Connection) -> None:
