@@ -19,7 +19,7 @@ async def run_integration(database: Database, parameters: Parameters) -> list[Ch
         GateFailed: if a test failed.
     """
     run = recorder.current_run()
-    tests = await core.run_integration_test(database, parameters.schema_name, run.run_id)
+    tests = await core.run_integration_test(database, parameters.schema_name, run.run_id, run.progress)
     run.note(integration=tests)
     run.detail(tally(tests))
     await publish.models("integration", tests, "Integration test: one row for each test")

@@ -19,7 +19,7 @@ async def validate_database(database: Database, parameters: Parameters) -> list[
         GateFailed: if a check failed.
     """
     run = recorder.current_run()
-    checks = await core.run_validation(database, parameters.schema_name, run.run_id)
+    checks = await core.run_validation(database, parameters.schema_name, run.run_id, run.progress)
     run.note(validation=checks)
     run.detail(tally(checks))
     await publish.models("validation", checks, "Validation: one row for each check")

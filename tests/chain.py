@@ -106,8 +106,8 @@ class Chain:
     async def judge(self) -> list[str]:
         """The checks of the validation and the integration test that failed, with their details."""
         results: list[CheckResult] = [
-            *await validation.run_validation(self.database, self.schema, str(uuid.uuid4())),
-            *await integration.run_integration_test(self.database, self.schema, str(uuid.uuid4())),
+            *await validation.run_validation(self.database, self.schema, str(uuid.uuid4()), unheard),
+            *await integration.run_integration_test(self.database, self.schema, str(uuid.uuid4()), unheard),
         ]
         return [f"{result.name}: {result.details}" for result in results if result.status == "FAIL"]
 

@@ -959,6 +959,7 @@ BEGIN
     PERFORM set_config('migration.tested_run', run::text || ' ' || run_started::text, false);
     PERFORM set_config('row_security', 'off', true);
     FOR test IN SELECT * FROM pg_temp.migration_tests ORDER BY ordinal LOOP
+        RAISE DEBUG '% of %', test.ordinal, (SELECT count(*) FROM pg_temp.migration_tests);
         started := clock_timestamp();
         IF NOT migrated AND test.name <> 'legacy_columns_are_gone' THEN
             verdict := 'SKIPPED';

@@ -958,6 +958,7 @@ BEGIN
         PERFORM set_config('lock_timeout', '10s', true);
     END IF;
     FOR "check" IN SELECT * FROM pg_temp.migration_checks ORDER BY ordinal LOOP
+        RAISE DEBUG '% of %', "check".ordinal, (SELECT count(*) FROM pg_temp.migration_checks);
         started := clock_timestamp();
         total := NULL;
         invalid := NULL;

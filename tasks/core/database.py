@@ -167,7 +167,7 @@ def _tls(database: Database) -> ssl.SSLContext | TlsMode:
 
 
 def _log_notice(_connection: Any, message: Any) -> None:
-    if getattr(message, "sqlstate", "") in SKIPPED:
+    if getattr(message, "sqlstate", "") in SKIPPED or getattr(message, "severity_en", "") == "DEBUG":
         level = logging.DEBUG
     else:
         level = logging.WARNING if getattr(message, "severity_en", "") == "WARNING" else logging.INFO

@@ -5,11 +5,12 @@ from __future__ import annotations
 from tasks.core import scripts
 from tasks.core.database import Database, connect
 from tasks.core.models import CheckResult
+from tasks.core.progress import Progress
 
 SCRIPT = "integration-test"
 
 
-async def run_integration_test(database: Database, schema: str, run_id: str) -> list[CheckResult]:
+async def run_integration_test(database: Database, schema: str, run_id: str, progress: Progress) -> list[CheckResult]:
     """Test a migrated database end to end; whatever the tests write is rolled back.
 
     A failed test is a result, not an error. On a database that is not migrated the first test fails and the others are
@@ -24,9 +25,9 @@ async def run_integration_test(database: Database, schema: str, run_id: str) -> 
         StepFailed: if the script itself could not run, for instance because the schema has no campaign tables.
     """
     async with connect(
-        database, schema=schema, purpose="integration test", settings=scripts.SESSION_LIMITS
+        database, schema=schema, purpose="integration test", settings=scripts.SESSION_SETTINGS
     ) as connection:
-        done = await scripts.run_script(connection, SCRIPT, run_id=run_id)
+        done = await scripts.run_script(connection, SCRIPT, run_id=run_id, what="tests", progress=progress)
         rows = await scripts.read_results(connection, "read_integration_report", done, run_id)
     return [
         CheckResult(

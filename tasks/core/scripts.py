@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import asyncpg
 
 from tasks.core import errors, sql_files
 from tasks.core.database import Connection
+from tasks.core.progress import Progress
 
 RUN_ID_SETTING = "migration.run_id"
 # What waits longer for a lock, or runs longer, than any of these scripts needs.
 SESSION_LIMITS = {"lock_timeout": "10s", "statement_timeout": "1h"}
+# A script says in debug messages how far it is; by hand they would only be in the way.
+SESSION_SETTINGS = SESSION_LIMITS | {"client_min_messages": "debug1"}
+REACHED = re.compile(r"(\d+) of (\d+)")
 NO_HINT = "Mend what it names and run again."
 
 
@@ -31,32 +39,49 @@ class ScriptRun:
     complaint: str | None
 
 
-async def run_script(connection: Connection, name: str, *, run_id: str | None = None) -> ScriptRun:
+async def run_script(connection: Connection, name: str, *, run_id: str, what: str, progress: Progress) -> ScriptRun:
     """Run `sql/scripts/<name>.sql` in autocommit and stop at the first error, as psql does with ON_ERROR_STOP.
 
     Only RAISE EXCEPTION in the last statement is an answer rather than an error.
 
     Args:
         run_id: a UUID, recorded with the script's results.
+        what: what the script counts, such as "checks".
 
     Raises:
         StepFailed: with the server's SQLSTATE, message and hint; the statements before it are committed.
     """
-    if run_id is not None:
-        await connection.execute("SELECT set_config($1, $2, false)", RUN_ID_SETTING, run_id)
+    await connection.execute("SELECT set_config($1, $2, false)", RUN_ID_SETTING, run_id)
     started = time.monotonic()
     statements = sql_files.statements(sql_files.script(name))
     complaint: str | None = None
-    for number, statement in enumerate(statements, start=1):
-        try:
-            await connection.execute(statement)
-        except asyncpg.RaiseError as error:
-            if number < len(statements):
+    with _heard(connection, what, progress):
+        for number, statement in enumerate(statements, start=1):
+            try:
+                await connection.execute(statement)
+            except asyncpg.RaiseError as error:
+                if number < len(statements):
+                    raise failed(f"{name}.sql", error) from error
+                complaint = error.args[0]
+            except asyncpg.PostgresError as error:
                 raise failed(f"{name}.sql", error) from error
-            complaint = error.args[0]
-        except asyncpg.PostgresError as error:
-            raise failed(f"{name}.sql", error) from error
     return ScriptRun(name, len(statements), time.monotonic() - started, complaint)
+
+
+@contextmanager
+def _heard(connection: Connection, what: str, progress: Progress) -> Iterator[None]:
+    """While the body runs: what the script says in debug messages of how far it is, as progress."""
+
+    def hear(_connection: Any, message: Any) -> None:
+        reached = REACHED.fullmatch(message.message)
+        if reached is not None:
+            progress(what, int(reached[1]), int(reached[2]))
+
+    connection.add_log_listener(hear)
+    try:
+        yield
+    finally:
+        connection.remove_log_listener(hear)
 
 
 def failed(step: str, error: asyncpg.PostgresError) -> errors.StepFailed:

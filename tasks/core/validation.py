@@ -5,11 +5,12 @@ from __future__ import annotations
 from tasks.core import scripts
 from tasks.core.database import Database, connect
 from tasks.core.models import CheckResult
+from tasks.core.progress import Progress
 
 SCRIPT = "validate-migration"
 
 
-async def run_validation(database: Database, schema: str, run_id: str) -> list[CheckResult]:
+async def run_validation(database: Database, schema: str, run_id: str, progress: Progress) -> list[CheckResult]:
     """Run every check, on a migrated database or on one that still has the legacy model.
 
     Nothing but the table of results and its view is written. A failed check is a result, not an error.
@@ -22,8 +23,8 @@ async def run_validation(database: Database, schema: str, run_id: str) -> list[C
     Raises:
         StepFailed: if the script itself could not run, for instance because the schema has no campaign tables.
     """
-    async with connect(database, schema=schema, purpose="validation", settings=scripts.SESSION_LIMITS) as connection:
-        done = await scripts.run_script(connection, SCRIPT, run_id=run_id)
+    async with connect(database, schema=schema, purpose="validation", settings=scripts.SESSION_SETTINGS) as connection:
+        done = await scripts.run_script(connection, SCRIPT, run_id=run_id, what="checks", progress=progress)
         rows = await scripts.read_results(connection, "read_validation_report", done, run_id)
     return [
         CheckResult(

@@ -12,6 +12,7 @@ from tasks.core import sql_files
 from tasks.core.database import Connection, Database, connect
 from tasks.core.integration import run_integration_test
 from tasks.core.models import CheckResult
+from tasks.core.progress import unheard
 from tasks.core.validation import run_validation
 
 SCRIPT = sql_files.SCRIPTS / "integration-test.sql"
@@ -23,11 +24,11 @@ def by_status(tests: list[CheckResult], status: str) -> dict[str, str]:
 
 
 async def run(database: Database, schema: str = "public") -> list[CheckResult]:
-    return await run_integration_test(database, schema, str(uuid.uuid4()))
+    return await run_integration_test(database, schema, str(uuid.uuid4()), unheard)
 
 
 async def test_a_migrated_database_passes_and_what_was_skipped_says_why(migrated_database: Database) -> None:
-    await run_validation(migrated_database, "public", str(uuid.uuid4()))
+    await run_validation(migrated_database, "public", str(uuid.uuid4()), unheard)
     tests = await run(migrated_database)
     assert len(tests) > 30
     assert by_status(tests, "FAIL") == {}
@@ -130,7 +131,7 @@ async def test_a_schema_that_needs_quoting_passes(legacy_database: Database) -> 
     async with connect(legacy_database, schema=schema) as connection:
         for version in (35, 36):
             await connection.execute(sql_files.migration(version, "up"))
-    checks = await run_validation(legacy_database, schema, str(uuid.uuid4()))
+    checks = await run_validation(legacy_database, schema, str(uuid.uuid4()), unheard)
     assert by_status(checks, "FAIL") == {}
     assert by_status(await run(legacy_database, schema), "FAIL") == {}
 

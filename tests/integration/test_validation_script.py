@@ -11,6 +11,7 @@ import pytest
 from tasks.core import errors, scripts, sql_files
 from tasks.core.database import Connection, Database, connect
 from tasks.core.models import CheckResult
+from tasks.core.progress import unheard
 from tasks.core.validation import run_validation
 
 SCRIPT = sql_files.SCRIPTS / "validate-migration.sql"
@@ -82,7 +83,7 @@ async def execute(database: Database, *statements: str) -> None:
 
 
 async def test_a_migrated_database_passes_every_check(migrated_database: Database) -> None:
-    checks = await run_validation(migrated_database, "public", new_run())
+    checks = await run_validation(migrated_database, "public", new_run(), unheard)
     assert len(checks) > 25
     assert {check.name: check.details for check in checks if check.status == "FAIL"} == {}
     assert [check.name for check in checks if check.status == "SKIPPED"] == [
@@ -94,8 +95,14 @@ async def test_a_migrated_database_passes_every_check(migrated_database: Databas
     assert (recount.total_records, recount.invalid_records, recount.success_rate) == (60, 0, 100.0)
 
 
+async def test_it_says_how_far_it_is(migrated_database: Database) -> None:
+    heard: list[tuple[str, int, int | None]] = []
+    checks = await run_validation(migrated_database, "public", new_run(), lambda *said: heard.append(said))
+    assert heard == [("checks", number, len(checks)) for number in range(1, len(checks) + 1)]
+
+
 async def test_a_legacy_database_passes_and_says_what_it_skips(legacy_database: Database) -> None:
-    checks = by_name(await run_validation(legacy_database, "public", new_run()))
+    checks = by_name(await run_validation(legacy_database, "public", new_run(), unheard))
     assert not [check for check in checks.values() if check.status == "FAIL"]
     assert checks["statuses_known"].status == "PASS"
     assert checks["statuses_known"].total_records == 60
@@ -106,7 +113,7 @@ async def test_a_legacy_database_passes_and_says_what_it_skips(legacy_database: 
 
 async def test_with_both_models_live_their_agreement_is_checked(legacy_database: Database) -> None:
     await execute(legacy_database, sql_files.script("migrate-campaign-data"))
-    checks = by_name(await run_validation(legacy_database, "public", new_run()))
+    checks = by_name(await run_validation(legacy_database, "public", new_run(), unheard))
     assert not [check for check in checks.values() if check.status == "FAIL"]
     assert checks["both_models_agree"].status == "PASS"
     assert checks["metrics_match_recount"].status == "PASS"
@@ -115,14 +122,14 @@ async def test_with_both_models_live_their_agreement_is_checked(legacy_database:
         "ALTER TABLE campaigns DISABLE TRIGGER zzy_migration_sync_models",
         "UPDATE campaigns SET phase_status = 'paused' WHERE status = 'running'",
     )
-    checks = by_name(await run_validation(legacy_database, "public", new_run()))
+    checks = by_name(await run_validation(legacy_database, "public", new_run(), unheard))
     assert checks["both_models_agree"].status == "FAIL"
     assert "/running, " in checks["both_models_agree"].details
 
 
 async def test_every_planted_fault_is_found_by_its_check(migrated_database: Database) -> None:
     await execute(migrated_database, *FAULTS_AFTER_THE_MIGRATION)
-    checks = by_name(await run_validation(migrated_database, "public", new_run()))
+    checks = by_name(await run_validation(migrated_database, "public", new_run(), unheard))
     for fault, (name, key) in FAULTS_AFTER_THE_MIGRATION.items():
         assert checks[name].status == "FAIL", (fault, checks[name])
         assert checks[name].invalid_records > 0, fault
@@ -131,7 +138,7 @@ async def test_every_planted_fault_is_found_by_its_check(migrated_database: Data
 
 async def test_a_missing_view_is_found(migrated_database: Database) -> None:
     await execute(migrated_database, "DROP VIEW campaign_performance_metrics")
-    checks = by_name(await run_validation(migrated_database, "public", new_run()))
+    checks = by_name(await run_validation(migrated_database, "public", new_run(), unheard))
     assert [name for name, check in checks.items() if check.status == "FAIL"] == ["views_present"]
 
 
@@ -143,7 +150,7 @@ async def test_rows_changed_since_are_counted_apart_and_not_judged(migrated_data
         "DELETE FROM campaigns WHERE id = (SELECT id FROM campaigns ORDER BY id DESC LIMIT 1)",
         "INSERT INTO campaigns (name, user_id) SELECT 'new', user_id FROM campaigns WHERE user_id IS NOT NULL LIMIT 1",
     )
-    checks = by_name(await run_validation(migrated_database, "public", new_run()))
+    checks = by_name(await run_validation(migrated_database, "public", new_run(), unheard))
     assert not [check for check in checks.values() if check.status == "FAIL"]
     assert checks["legacy_values_mapped"].total_records == 52
     assert "7 changed since and not judged" in checks["legacy_values_mapped"].details
@@ -173,7 +180,7 @@ async def test_damage_behind_the_back_of_the_stamp_is_found(
         "SET session_replication_role = 'replica'; UPDATE campaigns "
         f"{damage} WHERE id IN (SELECT id FROM campaigns WHERE phase_status = 'completed' ORDER BY id LIMIT 3)",
     )
-    checks = by_name(await run_validation(migrated_database, "public", new_run()))
+    checks = by_name(await run_validation(migrated_database, "public", new_run(), unheard))
     assert checks[name].status == "FAIL"
     assert checks[name].invalid_records == 3
 
@@ -189,7 +196,7 @@ async def test_bad_rows_come_with_twenty_keys_and_the_query_that_finds_them(lega
             "UPDATE generated_domains SET domain_generation_campaign_id = gen_random_uuid()"
             " WHERE id IN (SELECT id FROM generated_domains ORDER BY id LIMIT 25)"
         )
-    checks = by_name(await run_validation(legacy_database, "public", new_run()))
+    checks = by_name(await run_validation(legacy_database, "public", new_run(), unheard))
     orphans = checks["no_orphaned_domains"]
     assert (orphans.status, orphans.total_records, orphans.invalid_records) == ("FAIL", 6000, 25)
     keys = orphans.details.split(": ", 1)[1].removesuffix(". 5 more").split("; ")
@@ -211,7 +218,7 @@ async def test_unknown_and_missing_legacy_values_are_named(legacy_database: Data
             "UPDATE campaigns SET status = 'zombie' WHERE id = (SELECT min(id::text)::uuid FROM campaigns)"
         )
         await connection.execute("UPDATE campaigns SET campaign_type = NULL WHERE status = 'paused'")
-    checks = by_name(await run_validation(legacy_database, "public", new_run()))
+    checks = by_name(await run_validation(legacy_database, "public", new_run(), unheard))
     assert checks["statuses_known"].invalid_records == 1
     assert "(zombie)" in checks["statuses_known"].details
     assert checks["campaign_types_known"].status == "FAIL"
@@ -224,7 +231,7 @@ async def test_a_check_that_cannot_run_fails_and_the_others_go_on(migrated_datab
         "DROP TABLE migration_legacy_values",
         "ALTER TABLE campaigns RENAME COLUMN progress_percentage TO percent",
     )
-    checks = by_name(await run_validation(migrated_database, "public", new_run()))
+    checks = by_name(await run_validation(migrated_database, "public", new_run(), unheard))
     assert checks["legacy_values_mapped"].status == "FAIL"
     assert "has no migration_legacy_values" in checks["legacy_values_mapped"].details
     assert checks["progress_follows_formula"].status == "FAIL"
@@ -234,7 +241,7 @@ async def test_a_check_that_cannot_run_fails_and_the_others_go_on(migrated_datab
 
 async def test_before_000036_the_indexes_are_skipped_with_the_reason(legacy_database: Database) -> None:
     await execute(legacy_database, sql_files.migration(35, "up"))
-    checks = by_name(await run_validation(legacy_database, "public", new_run()))
+    checks = by_name(await run_validation(legacy_database, "public", new_run(), unheard))
     assert checks["critical_indexes_present"].status == "SKIPPED"
     assert "000036" in checks["critical_indexes_present"].details
     assert not [check for check in checks.values() if check.status == "FAIL"]
@@ -246,7 +253,9 @@ async def test_functions_that_name_legacy_columns_are_listed(migrated_database: 
         "CREATE FUNCTION report_running() RETURNS bigint LANGUAGE plpgsql AS"
         " 'BEGIN RETURN (SELECT count(*) FROM campaigns WHERE status = ''running''); END'",
     )
-    listed = by_name(await run_validation(migrated_database, "public", new_run()))["functions_name_no_legacy_columns"]
+    listed = by_name(await run_validation(migrated_database, "public", new_run(), unheard))[
+        "functions_name_no_legacy_columns"
+    ]
     assert listed.status == "WARN"
     assert "report_running()" in listed.details
     assert "search for words" in listed.details
@@ -257,7 +266,7 @@ async def test_two_candidates_for_the_users_table_are_an_error_that_names_them(l
     async with connect(legacy_database) as connection:
         await connection.execute("ALTER TABLE campaigns DROP CONSTRAINT campaigns_user_id_fkey")
         await connection.execute("CREATE SCHEMA auth; CREATE TABLE auth.users (id uuid PRIMARY KEY)")
-    users = by_name(await run_validation(legacy_database, "public", new_run()))["campaigns_have_valid_users"]
+    users = by_name(await run_validation(legacy_database, "public", new_run(), unheard))["campaigns_have_valid_users"]
     assert users.status == "FAIL"
     assert "auth.users" in users.details
     assert users.invalid_records == 2
@@ -280,10 +289,10 @@ async def test_psql_stops_with_the_names_of_what_failed_and_the_report_keeps_it(
 
 
 async def test_nothing_but_the_results_is_written(migrated_database: Database) -> None:
-    await run_validation(migrated_database, "public", new_run())
+    await run_validation(migrated_database, "public", new_run(), unheard)
     async with connect(migrated_database) as connection:
         before = await checksums(connection)
-        await run_validation(migrated_database, "public", new_run())
+        await run_validation(migrated_database, "public", new_run(), unheard)
         after = await checksums(connection)
     assert {name for name in before if before[name] != after[name]} == {"migration_validation_results"}
 
@@ -303,12 +312,12 @@ async def checksums(connection: Connection) -> dict[str, str]:
 
 async def test_a_database_without_campaigns_is_refused(empty_database: Database) -> None:
     with pytest.raises(errors.StepFailed, match="has no table campaigns and generated_domains"):
-        await run_validation(empty_database, "public", new_run())
+        await run_validation(empty_database, "public", new_run(), unheard)
 
 
 async def test_results_that_contradict_the_verdict_are_an_error(migrated_database: Database) -> None:
     run = new_run()
-    await run_validation(migrated_database, "public", run)
+    await run_validation(migrated_database, "public", run, unheard)
     async with connect(migrated_database) as connection:
         claimed = scripts.ScriptRun("validate-migration", 1, 0.1, "validation failed")
         with pytest.raises(errors.StepFailed, match="do not agree"):
