@@ -8,7 +8,7 @@ import subprocess
 from tasks.core.client_binaries import find_client_binary
 from tasks.core.database import Database
 
-COLUMN_OPTIONS = re.compile(r"^(ALTER .* ALTER COLUMN .* SET )\((.*=.*)\);\n+", re.MULTILINE)
+COLUMN_OPTIONS = re.compile(r"^(ALTER .* ALTER COLUMN .* SET )\((.*=.*)\);(\n+)", re.MULTILINE)
 
 
 def schema_dump(database: Database) -> str:
@@ -24,4 +24,4 @@ def schema_dump(database: Database) -> str:
 def _without_numbers_of_the_server(found: re.Match[str]) -> str:
     # From 15.20 on, and in the other versions of that day, every column has one (pg_attver); an older pg_dump writes it out.
     kept = [option for option in found[2].split(", ") if not option.startswith("pg_")]
-    return f"{found[1]}({', '.join(kept)});\n" if kept else ""
+    return f"{found[1]}({', '.join(kept)});{found[3]}" if kept else ""

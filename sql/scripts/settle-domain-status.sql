@@ -294,7 +294,7 @@ BEGIN
         'phases migration: domain statuses taken from the newest result, with what stood there before (reason NULL: untouched)';
     REVOKE ALL ON TABLE migration_domain_status_changes FROM PUBLIC;
 
-    FOR results IN SELECT * FROM migration_status_results() LOOP
+    FOR results IN SELECT r.*, row_number() OVER () AS place, count(*) OVER () AS places FROM migration_status_results() AS r LOOP
         IF results.problem IS NOT NULL THEN
             RAISE EXCEPTION '% cannot be compared with generated_domains.%: %', results.table_name, results.column_name,
                 results.problem USING ERRCODE = 'datatype_mismatch', HINT = 'No status has been changed.';
@@ -314,6 +314,7 @@ BEGIN
             ' FROM compared WHERE verdict = ANY ($1))'
             ' SELECT %L::text, %L::text, verdict, count(*) FROM compared GROUP BY verdict',
             results.comparison_statement, results.kind, results.table_name, results.column_name) USING settled;
+        RAISE DEBUG '% of %', results.place, results.places;
     END LOOP;
     -- A campaign's domains together: then a batch folds its differences into few campaigns.
     CREATE INDEX migration_domain_status_order ON migration_domain_status_plan (campaign_id, domain_id);

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
-from tasks.core import errors, locks, run, sql_files
+from tasks.core import errors, locks, run, scripts, sql_files
 from tasks.core.database import Connection
 from tasks.core.models import DomainStatusResult, LockHold, Model
 from tasks.core.pace import Pacer, next_size
@@ -21,6 +21,7 @@ from tasks.core.progress import Progress
 from tasks.core.settings import LockLimits, MigrateParameters, Pace
 
 log = logging.getLogger(__name__)
+COMPARED = "tables of results compared with domains"
 FIRST_BATCH = 100
 LARGEST_BATCH = 5000
 RESTORE_BATCH_MS = 100
@@ -62,10 +63,11 @@ async def settle(
         return []
     blocks = sql_files.blocks(sql_files.script("settle-domain-status"))
     await locks.set_limits(connection, parameters.locks, locks=False)
-    progress("comparing domain statuses with results", 0, None)
     async with connection.transaction():
         await connection.execute(blocks["domain_status_rows"] + blocks["domain_status"])
-    found = await connection.fetch("SELECT * FROM migration_status_plan($1)", parameters.domain_status)
+    progress(COMPARED, 0, None)
+    async with scripts.heard(connection, COMPARED, progress):
+        found = await connection.fetch("SELECT * FROM migration_status_plan($1)", parameters.domain_status)
     total = await connection.fetchval("SELECT count(*) FROM migration_domain_status_plan")
     if total:
         await _keep_rows(connection, parameters.locks, run_id, "transform", holds)

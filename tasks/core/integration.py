@@ -25,7 +25,7 @@ async def run_integration_test(database: Database, schema: str, run_id: str, pro
         StepFailed: if the script itself could not run, for instance because the schema has no campaign tables.
     """
     async with connect(
-        database, schema=schema, purpose="integration test", settings=scripts.SESSION_SETTINGS
+        database, schema=schema, purpose="integration test", settings=scripts.SESSION_LIMITS
     ) as connection:
         done = await scripts.run_script(connection, SCRIPT, run_id=run_id, what="tests", progress=progress)
         rows = await scripts.read_results(connection, "read_integration_report", done, run_id)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +18,6 @@ from tasks.core.progress import Progress
 RUN_ID_SETTING = "migration.run_id"
 # What waits longer for a lock, or runs longer, than any of these scripts needs.
 SESSION_LIMITS = {"lock_timeout": "10s", "statement_timeout": "1h"}
-# A script says in debug messages how far it is; by hand they would only be in the way.
-SESSION_SETTINGS = SESSION_LIMITS | {"client_min_messages": "debug1"}
 REACHED = re.compile(r"(\d+) of (\d+)")
 NO_HINT = "Mend what it names and run again."
 
@@ -55,7 +53,7 @@ async def run_script(connection: Connection, name: str, *, run_id: str, what: st
     started = time.monotonic()
     statements = sql_files.statements(sql_files.script(name))
     complaint: str | None = None
-    with _heard(connection, what, progress):
+    async with heard(connection, what, progress):
         for number, statement in enumerate(statements, start=1):
             try:
                 await connection.execute(statement)
@@ -68,15 +66,21 @@ async def run_script(connection: Connection, name: str, *, run_id: str, what: st
     return ScriptRun(name, len(statements), time.monotonic() - started, complaint)
 
 
-@contextmanager
-def _heard(connection: Connection, what: str, progress: Progress) -> Iterator[None]:
-    """While the body runs: what the script says in debug messages of how far it is, as progress."""
+@asynccontextmanager
+async def heard(connection: Connection, what: str, progress: Progress) -> AsyncIterator[None]:
+    """While the body runs: what our SQL says in debug messages of how far it is, as progress. By hand nobody sees them, and
+    in the rest of the session our log passes over them.
+
+    Args:
+        what: what is counted, such as "checks".
+    """
 
     def hear(_connection: Any, message: Any) -> None:
         reached = REACHED.fullmatch(message.message)
         if reached is not None:
             progress(what, int(reached[1]), int(reached[2]))
 
+    await connection.execute("SET client_min_messages = debug1")
     connection.add_log_listener(hear)
     try:
         yield

@@ -23,7 +23,7 @@ async def run_validation(database: Database, schema: str, run_id: str, progress:
     Raises:
         StepFailed: if the script itself could not run, for instance because the schema has no campaign tables.
     """
-    async with connect(database, schema=schema, purpose="validation", settings=scripts.SESSION_SETTINGS) as connection:
+    async with connect(database, schema=schema, purpose="validation", settings=scripts.SESSION_LIMITS) as connection:
         done = await scripts.run_script(connection, SCRIPT, run_id=run_id, what="checks", progress=progress)
         rows = await scripts.read_results(connection, "read_validation_report", done, run_id)
     return [
