@@ -146,7 +146,8 @@ class Chain:
         assert not {f"{home}.campaigns.{name}" for name in LEGACY} & set(after)
         await self.down()
         assert differences(await self.checksums(), before) == {}
-        assert difference(self.dump(), schema) == []
+        left = difference(self.dump(), schema)
+        assert left == [], left
 
     async def home(self) -> str:
         """The schema as SQL writes it."""

@@ -169,9 +169,9 @@ BEGIN
             holds boolean;
         BEGIN
             IF NOT is_new THEN
-                type_given := NEW.campaign_type IS DISTINCT FROM OLD.campaign_type;
+                type_given := NEW.campaign_type::text IS DISTINCT FROM OLD.campaign_type::text;
                 phase_given := NEW.current_phase IS DISTINCT FROM OLD.current_phase;
-                status_given := NEW.status IS DISTINCT FROM OLD.status;
+                status_given := NEW.status::text IS DISTINCT FROM OLD.status::text;
                 phase_status_given := NEW.phase_status IS DISTINCT FROM OLD.phase_status;
                 IF NEW.current_phase IS NULL OR NEW.phase_status IS NULL THEN
                     RAISE EXCEPTION 'current_phase and phase_status of campaign % cannot be set to NULL', NEW.id

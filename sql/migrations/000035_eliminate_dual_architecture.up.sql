@@ -754,9 +754,9 @@ DECLARE
     filling text := coalesce(current_setting('migration.prefer', true), '');
 BEGIN
     IF NOT inserted THEN
-        type_moved := NEW.campaign_type IS DISTINCT FROM OLD.campaign_type;
+        type_moved := NEW.campaign_type::text IS DISTINCT FROM OLD.campaign_type::text;
         phase_moved := NEW.current_phase IS DISTINCT FROM OLD.current_phase;
-        status_moved := NEW.status IS DISTINCT FROM OLD.status;
+        status_moved := NEW.status::text IS DISTINCT FROM OLD.status::text;
         phase_status_moved := NEW.phase_status IS DISTINCT FROM OLD.phase_status;
         IF (phase_moved AND NEW.current_phase IS NULL) OR (phase_status_moved AND NEW.phase_status IS NULL) THEN
             RAISE EXCEPTION 'current_phase and phase_status of campaign % cannot be set to NULL', NEW.id
@@ -885,7 +885,8 @@ BEGIN
         FOR EACH ROW EXECUTE FUNCTION migration_keep_legacy_values();
     EXECUTE format(
         'CREATE TRIGGER migration_keep_legacy_values_update AFTER UPDATE ON campaigns FOR EACH ROW'
-        ' WHEN (OLD.campaign_type IS DISTINCT FROM NEW.campaign_type OR OLD.status IS DISTINCT FROM NEW.status%s)'
+        ' WHEN (OLD.campaign_type::text IS DISTINCT FROM NEW.campaign_type::text'
+        ' OR OLD.status::text IS DISTINCT FROM NEW.status::text%s)'
         ' EXECUTE FUNCTION migration_keep_legacy_values()',
         CASE WHEN migration_has_column('launch_sequence')
              THEN ' OR OLD.launch_sequence IS DISTINCT FROM NEW.launch_sequence' ELSE '' END);

@@ -5,6 +5,7 @@ SELECT
     t.typcategory::text AS category,
     a.attnotnull AS is_not_null,
     a.attgenerated <> '' OR a.attidentity <> '' AS is_computed,
+    t.typtype = 'd' AND t.typcategory = 'E' AS hides_enum,
     -- A domain's own default and NOT NULL hold for the column whatever its table says; those of a domain over it, too.
     (
         WITH RECURSIVE below AS (

@@ -219,6 +219,26 @@ BEGIN
 END
 $function$;
 
+-- The enum that a legacy column is of, itself or through domains.
+CREATE OR REPLACE FUNCTION migration_benchmark_enum(column_name text)
+RETURNS regtype LANGUAGE sql STABLE AS $function$
+    WITH RECURSIVE below AS (
+        SELECT t.oid, t.typtype, t.typbasetype
+        FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
+        WHERE a.attrelid = to_regclass(format('%I.campaigns', current_schema())) AND a.attname = column_name
+          AND a.attnum > 0 AND NOT a.attisdropped
+        UNION ALL
+        SELECT t.oid, t.typtype, t.typbasetype FROM below AS b JOIN pg_type AS t ON t.oid = b.typbasetype
+    )
+    SELECT oid::regtype FROM below WHERE typtype = 'e'
+$function$;
+
+-- A legacy column of campaigns AS c as values can be compared with it: no operator takes a domain over an enum.
+CREATE OR REPLACE FUNCTION migration_benchmark_compared(column_name text)
+RETURNS text LANGUAGE sql STABLE AS $function$
+    SELECT concat(format('c.%I', column_name), '::' || migration_benchmark_enum(column_name))
+$function$;
+
 -- Every legacy value of a column, the known ones and those in the data, with what it maps to. An enum type holds only
 -- some of the known ones, and naming another would be an error.
 CREATE OR REPLACE FUNCTION migration_benchmark_legacy_values(column_name text)
@@ -233,11 +253,12 @@ DECLARE
     in_data text[] := '{}';
     labels text[];
 BEGIN
-    SELECT (SELECT array_agg(e.enumlabel::text) FROM pg_enum AS e WHERE e.enumtypid = a.atttypid) INTO labels
-    FROM pg_attribute AS a
-    WHERE a.attrelid = to_regclass(format('%I.campaigns', current_schema())) AND a.attname = column_name
-      AND a.attnum > 0 AND NOT a.attisdropped;
-    IF FOUND THEN
+    SELECT array_agg(e.enumlabel::text) INTO labels FROM pg_enum AS e WHERE e.enumtypid = migration_benchmark_enum(column_name);
+    IF EXISTS (
+        SELECT FROM pg_attribute AS a
+        WHERE a.attrelid = to_regclass(format('%I.campaigns', current_schema())) AND a.attname = column_name
+          AND NOT a.attisdropped
+    ) THEN
         EXECUTE format('SELECT array_agg(DISTINCT c.%1$I::text) FROM campaigns AS c', column_name) INTO in_data;
     END IF;
     RETURN QUERY
@@ -254,7 +275,7 @@ CREATE OR REPLACE FUNCTION migration_benchmark_mapped(column_name text)
 RETURNS text LANGUAGE sql STABLE AS $function$
     SELECT 'CASE' || string_agg(
         CASE WHEN v.legacy_value IS NULL THEN format(' WHEN c.%I IS NULL THEN %L', column_name, v.mapped)
-             ELSE format(' WHEN c.%I = %L THEN %L', column_name, v.legacy_value, v.mapped) END,
+             ELSE format(' WHEN %s = %L THEN %L', migration_benchmark_compared(column_name), v.legacy_value, v.mapped) END,
         '' ORDER BY v.mapped, v.legacy_value) || ' END'
     FROM migration_benchmark_legacy_values(column_name) AS v
 $function$;
@@ -263,7 +284,7 @@ CREATE OR REPLACE FUNCTION migration_benchmark_selects(column_name text, wanted 
 RETURNS text LANGUAGE sql STABLE AS $function$
     SELECT coalesce(
         '(' || concat_ws(' OR ',
-            format('c.%I IN (%s)', column_name,
+            format('%s IN (%s)', migration_benchmark_compared(column_name),
                 string_agg(quote_literal(v.legacy_value), ', ' ORDER BY v.legacy_value)
                     FILTER (WHERE v.legacy_value IS NOT NULL)),
             CASE WHEN bool_or(v.legacy_value IS NULL) THEN format('c.%I IS NULL', column_name) END) || ')',
@@ -644,7 +665,8 @@ DECLARE
     name text;
 BEGIN
     FOREACH name IN ARRAY ARRAY[
-        'migration_benchmark_architecture()', 'migration_benchmark_legacy_values(text)', 'migration_benchmark_mapped(text)',
+        'migration_benchmark_architecture()', 'migration_benchmark_enum(text)', 'migration_benchmark_compared(text)',
+        'migration_benchmark_legacy_values(text)', 'migration_benchmark_mapped(text)',
         'migration_benchmark_selects(text, text[])', 'migration_benchmark_patterns()', 'migration_benchmark_inputs(integer)',
         'migration_benchmark_execute(text, boolean, jsonb)', 'migration_benchmark_work(text, boolean, jsonb)',
         'migration_benchmark_plan(text, jsonb)'

@@ -296,7 +296,10 @@ async def test_values_that_this_installation_maps_itself_are_answered_alike(lega
     assert "'import'" in asked
 
 
-async def test_enum_columns_that_know_only_some_values_can_be_measured(legacy_database: Database) -> None:
+@pytest.mark.parametrize(
+    "domain", ["", "CREATE DOMAIN state AS campaign_status; ALTER TABLE campaigns ALTER status TYPE state"]
+)
+async def test_enum_columns_that_know_only_some_values_can_be_measured(legacy_database: Database, domain: str) -> None:
     async with connect(legacy_database) as connection:
         await connection.execute("UPDATE campaigns SET status = 'running' WHERE status IN ('queued', 'archived')")
         await connection.execute(
@@ -306,7 +309,8 @@ async def test_enum_columns_that_know_only_some_values_can_be_measured(legacy_da
             "ALTER TABLE enum_campaigns ALTER status TYPE campaign_status USING status::campaign_status;"
             "CREATE SCHEMA enums; ALTER TABLE enum_campaigns SET SCHEMA enums;"
             "ALTER TABLE enums.enum_campaigns RENAME TO campaigns;"
-            "CREATE TABLE enums.generated_domains AS TABLE generated_domains"
+            f"SET search_path = enums, public; {domain};"
+            "CREATE TABLE enums.generated_domains AS TABLE public.generated_domains"
         )
     run = await measure(legacy_database, schema="enums")
     assert {pattern.name for pattern in run.patterns if pattern.skipped} == set()

@@ -246,6 +246,14 @@ async def test_preflight_changes_nothing_even_where_much_is_wrong(sample_factory
             id="campaigns is a view",
         ),
         pytest.param(
+            "UPDATE campaigns SET error_message = NULL; UPDATE campaigns SET error_message = '' WHERE status = 'failed';"
+            "ALTER TABLE campaigns ADD CONSTRAINT \"says why\" CHECK (error_message <> '') NOT VALID,"
+            " ADD CONSTRAINT \"says what\" CHECK (name <> '') NOT VALID",
+            "broken-rule",
+            ["campaigns that says why would refuse as soon as they are written"],
+            id="a rule that was never checked",
+        ),
+        pytest.param(
             "CREATE TABLE more_campaigns () INHERITS (campaigns)",
             "inheritance",
             ["campaigns is part of an inheritance tree"],

@@ -59,6 +59,21 @@ CREATE DOMAIN campaign_kind AS text
 UPDATE campaigns SET campaign_type = 'domain_generation' WHERE campaign_type = 'analysis';
 ALTER TABLE campaigns ALTER campaign_type TYPE campaign_kind, ALTER status TYPE varchar(9);
 """
+# No operator compares a domain over an enum with a word: who has one casts it.
+DOMAINS_OVER_ENUMS = f"""
+{ENUMS};
+DROP INDEX idx_campaigns_user_active;
+CREATE DOMAIN campaign_kind AS "campaign kind" CHECK (VALUE <> 'analysis');
+CREATE DOMAIN "state in use" AS campaign_status CHECK (VALUE <> 'archived');
+CREATE DOMAIN campaign_state AS "state in use" CONSTRAINT never_paused CHECK (VALUE::text <> 'paused');
+UPDATE campaigns SET campaign_type = 'comprehensive' WHERE campaign_type = 'analysis';
+UPDATE campaigns SET status = 'completed' WHERE status IN ('archived', 'paused');
+ALTER TABLE campaigns ALTER campaign_type TYPE campaign_kind, ALTER status TYPE campaign_state;
+CREATE VIEW kinds AS
+    SELECT id, campaign_type, status, status::text AS words FROM campaigns WHERE status::campaign_status > 'queued';
+CREATE INDEX idx_campaigns_user_active ON campaigns (user_id, status) WHERE status::campaign_status IN ('running', 'pending');
+ALTER TABLE campaigns ADD CONSTRAINT not_archived CHECK (status::text <> 'archived');
+"""
 NULLS = """
 ALTER TABLE campaigns ALTER campaign_type DROP NOT NULL, ALTER status DROP NOT NULL;
 UPDATE campaigns SET campaign_type = NULL WHERE id IN (SELECT id FROM campaigns ORDER BY id LIMIT 5);
@@ -122,6 +137,7 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "enums, users in auth": (f"{ENUMS}; {USERS_ELSEWHERE}", {}),
     "enums with few labels": (FEW_LABELS, {}),
     "a domain and a short varchar, no launch_sequence, no campaign_jobs": (f"{DOMAIN_AND_SHORT}; {NOTHING_MORE}", {}),
+    "domains over enums": (DOMAINS_OVER_ENUMS, {}),
     "NULLs that are mapped, users in auth without a foreign key": (
         f"{NULLS}; {USERS_UNNAMED}",
         {"map_null_campaign_type": "analysis", "map_null_status": "failed"},
@@ -206,6 +222,10 @@ BLOCKED = {
             "ALTER TABLE campaigns ALTER status DROP DEFAULT, ALTER status TYPE status"
         ),
         "campaigns.status is of the domain status, which has a DEFAULT and NOT NULL of its own",
+    ),
+    "a domain status in a domain over an enum": (
+        f"{DOMAIN_TYPES}; CREATE DOMAIN checked AS check_state; ALTER TABLE generated_domains ALTER dns_status TYPE checked",
+        "generated_domains.dns_status is of the domain checked over an enum",
     ),
     "an inheritance child": (
         "CREATE TABLE more_domains () INHERITS (generated_domains)",

@@ -179,6 +179,22 @@ async def check_names(subject: Subject) -> None:
         )
 
 
+async def check_unchecked_rules(subject: Subject) -> None:
+    """Every campaign keeps the rules that are NOT VALID: a write has them checked, and the transform writes every row."""
+    for rule in await subject.fetch("list_unchecked_rules", subject.campaigns_oid, list(catalog.PHASES_COLUMNS)):
+        row = await subject.connection.fetchrow(rule["census"])
+        assert row is not None
+        if row["count"]:
+            subject.block(
+                "broken-rule",
+                f"{counted(row['count'], 'campaign')} that {rule['name']} would refuse as soon as they are written"
+                f" ({rule['definition']})",
+                "Correct these campaigns, or drop the constraint until they are.",
+                row["keys"],
+                row["count"],
+            )
+
+
 async def check_users(subject: Subject) -> None:
     """Every campaign has a user that exists."""
     if subject.users is None:

@@ -73,7 +73,7 @@ OBJECTS: tuple[Check, ...] = (
 )
 COUNTS: tuple[Check, ...] = (data.count_rows,)
 CONTRACTED: tuple[Check, ...] = (data.check_contracted_values,)
-LEGACY: tuple[Check, ...] = (data.take_census, statuses.check_results)
+LEGACY: tuple[Check, ...] = (data.take_census, data.check_unchecked_rules, statuses.check_results)
 ROWS: tuple[Check, ...] = (data.check_names, data.check_users, data.check_orphans)
 SURROUNDINGS: tuple[Check, ...] = (
     surroundings.check_clients,
