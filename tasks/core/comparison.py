@@ -34,6 +34,7 @@ VISIBILITY_TOLERANCE = 20.0  # percent points of all-visible pages
 STALE_SHARE = 0.1  # of the rows changed since ANALYZE: what autovacuum takes for stale
 # Counts of work repeat to the unit on a quiet database; a page split or a hint bit may add a few.
 COUNT_TOLERANCE, COUNT_SLACK = 0.02, 8
+WRITTEN = "rows were written in between, by the application or by the transform, which settles domain statuses"
 
 
 def compare(
@@ -189,7 +190,7 @@ def _status(
     if judged is None:
         return "recorded", "" if one.name == STATISTICS else f"fewer than {FEWEST_TIMES} rounds"
     same = one.answer == other.answer
-    return judged, "" if same else "the answer was another one after: data were written in between"
+    return judged, "" if same else f"the answer was another one after: {WRITTEN}"
 
 
 def _explained(by_clock: Change, more: bool, less: bool, changed: PlanChange) -> Change:  # noqa: FBT001 - two facts
