@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import gc
 import io
 import re
 from collections.abc import Sequence
@@ -108,9 +107,6 @@ def finish(figure: Figure, name: str, title: str, text: str) -> Chart:
     drawn = io.StringIO()
     with mpl.rc_context({**STYLE, "svg.hashsalt": name}):
         figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    # Its parts refer to each other: several charts would otherwise be in memory at once.
-    figure.clear()
-    gc.collect()
     whole = drawn.getvalue()
     element = whole[whole.index("<svg") :].replace(INK, "currentColor")
     element = re.sub(r'\bid="', f'id="{name}-', element)
