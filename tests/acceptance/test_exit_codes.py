@@ -133,7 +133,8 @@ def shell(prefect_harness: None) -> Iterator[Shell]:
     directory.chmod(0o755)
     api_url = PREFECT_API_URL.value()
     assert api_url is not None
-    with PostgresServer.start(directory / "postgres") as server:
+    settings = {"fsync": "off", "full_page_writes": "off"}  # nothing crashes it
+    with PostgresServer.start(directory / "postgres", settings=settings) as server:
         template = asyncio.run(create_database(server.database(), "the_template"))
         asyncio.run(build_sample_database(template, campaigns=60, domains=3_000))
         yield Shell(server, api_url, directory, count(1))
