@@ -57,6 +57,18 @@ CREATE VIEW "Reporting Data"."invoices of running campaigns" AS
 WITH campaigns AS (SELECT c.id, c.name, c.status FROM campaigns AS c WHERE c.status = 'running')
 SELECT i.id, c.name, c.status, i.amount, sum(i.amount) OVER (PARTITION BY c.id ORDER BY i.id) AS running_total
 FROM campaigns AS c CROSS JOIN LATERAL (SELECT * FROM billing.invoices AS i WHERE i.campaign_id = c.id) AS i;
+CREATE VIEW "Reporting Data"."campaigns with their jobs" AS
+SELECT c.id, c.name, c.campaign_type, upper(c.status) AS state, count(j.id) AS jobs, max(j.last_attempted_at) AS last_attempted_at
+FROM campaigns AS c LEFT JOIN campaign_jobs AS j ON j.campaign_id = c.id
+GROUP BY c.id HAVING c.status <> 'archived' ORDER BY c.updated_at DESC;
+CREATE VIEW "Reporting Data"."places of campaigns" ("campaign", about, label, place) AS
+WITH RECURSIVE steps AS (SELECT 1 AS step UNION ALL SELECT step + 1 FROM steps WHERE step < 3)
+SELECT c.id, 'status', c.status, rank() OVER (PARTITION BY c.status ORDER BY c.created_at, c.id) FROM campaigns AS c
+UNION ALL
+SELECT c.id, 'type', c.campaign_type, rank() OVER w FROM campaigns AS c
+WINDOW w AS (PARTITION BY c.campaign_type ORDER BY c.created_at, c.id)
+EXCEPT
+SELECT c.id, 'type', c.campaign_type, s.step FROM steps AS s CROSS JOIN campaigns AS c WHERE c.launch_sequence;
 GRANT SELECT ("user", campaigns) ON "Reporting Data"."running by user" TO campaign_reader;
 CREATE VIEW editable_campaigns AS SELECT id, name, status, updated_at FROM campaigns;
 CREATE FUNCTION rename_campaign() RETURNS trigger LANGUAGE plpgsql AS $$
