@@ -311,6 +311,7 @@ CREATE OR REPLACE FUNCTION migration_return_batch(after_id uuid, batch_size inte
 LANGUAGE plpgsql AS $function$
 DECLARE
     batch uuid[];
+    written bigint;
 BEGIN
     EXECUTE format(
         'SELECT array_agg(locked.id ORDER BY locked.id) FROM ('
@@ -321,6 +322,13 @@ BEGIN
     last_id := batch[filled];
     PERFORM set_config('campaign_metrics.folding', 'on', true);
     UPDATE campaigns SET current_phase = current_phase WHERE id = ANY (batch);
+    GET DIAGNOSTICS written = ROW_COUNT;
+    IF written < filled THEN
+        RAISE EXCEPTION '% of % campaigns could not be filled, as a trigger keeps them from being updated without a word (up to %)',
+            filled - written, filled, last_id
+            USING ERRCODE = 'triggered_data_change_violation',
+                  HINT = 'One of the BEFORE UPDATE triggers of campaigns returns NULL: disable it until the way back is done.';
+    END IF;
     PERFORM set_config('campaign_metrics.folding', 'off', true);
 END
 $function$;
@@ -488,6 +496,7 @@ CREATE OR REPLACE FUNCTION migration_restore_phases(batch_size integer)
 RETURNS bigint LANGUAGE plpgsql AS $function$
 DECLARE
     batch uuid[];
+    written bigint;
 BEGIN
     DELETE FROM migration_phases_to_restore AS r WHERE NOT EXISTS (SELECT FROM campaigns AS c WHERE c.id = r.campaign_id);
     SELECT array_agg(locked.id) INTO batch
@@ -498,6 +507,13 @@ BEGIN
     PERFORM set_config('campaign_metrics.folding', 'on', true);
     EXECUTE format('UPDATE campaigns SET %1$I = %1$I WHERE id = ANY ($1)',
                    (SELECT min(identity) FROM migration_saved_objects WHERE kind = 'phases column')) USING batch;
+    GET DIAGNOSTICS written = ROW_COUNT;
+    IF written < cardinality(batch) THEN
+        RAISE EXCEPTION '% of % campaigns could not get their former phases, as a trigger keeps them from being updated without a word',
+            cardinality(batch) - written, cardinality(batch)
+            USING ERRCODE = 'triggered_data_change_violation',
+                  HINT = 'One of the BEFORE UPDATE triggers of campaigns returns NULL: disable it until the way back is done.';
+    END IF;
     PERFORM set_config('campaign_metrics.folding', 'off', true);
     RETURN coalesce(cardinality(batch), 0);
 END

@@ -9,6 +9,7 @@ SELECT
     row_security_active(c.oid) AS is_filtered,
     c.relforcerowsecurity AS forces_row_security,
     (SELECT max(a.attnum) FROM pg_attribute AS a WHERE a.attrelid = c.oid)::integer AS last_column_number,
+    nullif(c.reloftype, 0)::regtype::text AS row_type,
     EXISTS (SELECT FROM pg_inherits AS h WHERE c.oid IN (h.inhparent, h.inhrelid)) AS is_in_a_tree,
     ARRAY(
         WITH RECURSIVE below (oid) AS (

@@ -22,6 +22,7 @@ SELECT p.oid::regprocedure::text AS identity, l.lanname::text AS language, p.pro
     (
         SELECT coalesce(jsonb_agg(jsonb_build_object(
             'name', g.tgname, 'table', g.tgrelid::regclass::text, 'on_campaigns', g.tgrelid = $1::oid,
+            'on_domains', (coalesce(pg_partition_root(g.tgrelid), g.tgrelid) = to_regclass(format('%I.generated_domains', current_schema()))) IS TRUE,
             'enabled', g.tgenabled <> 'D', 'old_table', g.tgoldtable, 'new_table', g.tgnewtable
         ) ORDER BY g.tgname), '[]')
         FROM pg_trigger AS g WHERE g.tgfoid = p.oid AND NOT g.tgisinternal

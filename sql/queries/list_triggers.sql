@@ -5,7 +5,11 @@ SELECT
     t.tgtype::integer AS bits,
     t.tgenabled::text AS enabled,
     p.proname AS function_name,
+    l.lanname AS language,
     n.nspname AS function_schema,
+    ARRAY(
+        SELECT a.name FROM unnest(string_to_array(encode(t.tgargs, 'escape'), '\000')) AS a (name) WHERE a.name <> ''
+    ) AS arguments,
     -- PostgreSQL fires triggers in the order of their names, byte by byte.
     t.tgname > 'zzy_migration_sync_models'::name AS is_after_sync,
     ARRAY(
@@ -16,5 +20,6 @@ FROM pg_trigger AS t
 JOIN pg_class AS c ON c.oid = t.tgrelid
 JOIN pg_proc AS p ON p.oid = t.tgfoid
 JOIN pg_namespace AS n ON n.oid = p.pronamespace
+JOIN pg_language AS l ON l.oid = p.prolang
 WHERE t.tgrelid = ANY ($1::oid[]) AND NOT t.tgisinternal
 ORDER BY c.relname, t.tgname

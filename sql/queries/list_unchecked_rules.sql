@@ -13,6 +13,7 @@ SELECT
     ) AS census
 FROM pg_constraint AS k
 WHERE k.conrelid = $1::oid AND k.contype IN ('c', 'n') AND NOT k.convalidated
+    AND to_jsonb(k) ->> 'conenforced' IS DISTINCT FROM 'false'  -- NOT ENFORCED, from PostgreSQL 18 on
     AND NOT EXISTS (
         SELECT FROM pg_attribute AS a
         WHERE a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey) AND a.attname = ANY ($2::text[])

@@ -354,15 +354,25 @@ async def test_views_over_foreign_tables_are_moved_and_what_only_their_server_kn
     assert "server far answers" in found["materialized-from-afar"].remedy
 
 
-RULE = "CREATE UNIQUE INDEX one_at_a_time ON campaigns (user_id, name) WHERE status = 'running'"
-
-
+@pytest.mark.parametrize(
+    ("rule", "named"),
+    [
+        (
+            "CREATE UNIQUE INDEX one_at_a_time ON campaigns (user_id, name) WHERE status = 'running'",
+            "unique index public.one_at_a_time",
+        ),
+        (
+            "ALTER TABLE campaigns ADD CONSTRAINT one_at_a_time EXCLUDE (name WITH =) WHERE (status = 'no such status')",
+            "exclusion constraint public.one_at_a_time",
+        ),
+    ],
+)
 async def test_a_unique_index_whose_rule_would_be_lost_is_in_the_way_of_the_cut_over_alone(
-    look_after: LookAfter,
+    look_after: LookAfter, rule: str, named: str
 ) -> None:
-    (found,) = (await look_after(RULE)).blockers
-    assert "nothing would keep its rule" in found.message
-    report = await look_after(RULE, stop_after="transform")
+    (found,) = (await look_after(rule)).blockers
+    assert f"{named} rests on a legacy column, and nothing would keep its rule" in found.message
+    report = await look_after(rule, stop_after="transform")
     assert report.blockers == []
     (found,) = [finding for finding in report.warnings if finding.code == "unique-rule"]
     assert "in the way of the cut-over" in found.message
@@ -487,6 +497,26 @@ async def test_a_trigger_function_that_reads_a_legacy_field_is_in_the_way_with_i
     report = await look_after(make, "ALTER TABLE campaigns DISABLE TRIGGER audited")
     assert report.blockers == []
     assert "audit()" in warned(report)["function-names-legacy-column"]
+
+
+@pytest.mark.parametrize(
+    ("table", "campaign"), [("campaigns", "id"), ("generated_domains", "domain_generation_campaign_id")]
+)
+async def test_a_trigger_of_the_core_tables_that_asks_for_a_legacy_column_is_in_the_way(
+    look_after: LookAfter, table: str, campaign: str
+) -> None:
+    make = (
+        "CREATE FUNCTION still_open() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN"
+        f" IF EXISTS (SELECT FROM campaigns WHERE id = NEW.{campaign} AND status = 'archived') THEN RAISE 'closed'; END IF;"
+        " RETURN NEW; END$$;"
+        f"CREATE TRIGGER still_open BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION still_open()"
+    )
+    (found,) = (await look_after(make)).blockers
+    assert f"trigger still_open on {table} calls still_open(), which reads line 1: status" in found.message.replace(
+        "public.", ""
+    )
+    assert (await look_after(make, stop_after="transform")).blockers == []
+    assert (await look_after(make, f"ALTER TABLE {table} DISABLE TRIGGER still_open")).blockers == []
 
 
 async def test_functions_that_use_legacy_columns_are_named_with_their_lines(look_after: LookAfter) -> None:

@@ -227,6 +227,28 @@ BLOCKED = {
         f"{DOMAIN_TYPES}; CREATE DOMAIN checked AS check_state; ALTER TABLE generated_domains ALTER dns_status TYPE checked",
         "generated_domains.dns_status is of the domain checked over an enum",
     ),
+    "a typed table": (
+        (
+            "DO $$ BEGIN EXECUTE (SELECT format('CREATE TYPE campaign_row AS (%s)', string_agg(format('%I %s', attname,"
+            " format_type(atttypid, atttypmod)), ', ' ORDER BY attnum)) FROM pg_attribute"
+            " WHERE attrelid = 'campaigns'::regclass AND attnum > 0); END $$; ALTER TABLE campaigns OF campaign_row"
+        ),
+        "campaigns is a table OF campaign_row, to which PostgreSQL adds no column",
+    ),
+    "a trigger that suppresses what changes nothing": (
+        (
+            "CREATE TRIGGER z_min_update BEFORE UPDATE ON campaigns FOR EACH ROW"
+            " EXECUTE FUNCTION suppress_redundant_updates_trigger()"
+        ),
+        "trigger z_min_update on campaigns suppresses updates that change nothing",
+    ),
+    "a trigger that is told the columns": (
+        (
+            "ALTER TABLE campaigns ADD words tsvector; CREATE TRIGGER words BEFORE INSERT OR UPDATE ON campaigns FOR EACH ROW"
+            " EXECUTE FUNCTION tsvector_update_trigger(words, 'pg_catalog.english', name, status)"
+        ),
+        "trigger words on campaigns hands status to tsvector_update_trigger",
+    ),
     "an inheritance child": (
         "CREATE TABLE more_domains () INHERITS (generated_domains)",
         "generated_domains is part of an inheritance tree",
@@ -321,6 +343,24 @@ async def test_a_trigger_that_keeps_rows_from_being_filled_is_named_and_nothing_
     await chain.execute("ALTER TABLE campaigns DISABLE TRIGGER only_open")
     await chain.transform()
     assert await chain.values(MISCOUNTED) == []
+
+
+async def test_a_way_back_that_a_trigger_holds_up_without_a_word_says_so_and_goes_on_later(chain: Chain) -> None:
+    await chain.execute(
+        "ALTER TABLE campaigns ADD current_phase text, ADD phase_status text, ADD progress numeric(5, 2), ADD domains bigint,"
+        " ADD leads bigint, ADD dns_validated_domains bigint, ADD http_validated_domains bigint"
+    )
+    schema = chain.dump()
+    await chain.up()
+    await chain.execute(
+        "CREATE TRIGGER a_min_update BEFORE UPDATE ON campaigns FOR EACH ROW"
+        " EXECUTE FUNCTION suppress_redundant_updates_trigger()"
+    )
+    with pytest.raises(errors.StepFailed, match="One of the BEFORE UPDATE triggers of campaigns returns NULL"):
+        await chain.down()
+    await chain.execute("DROP TRIGGER a_min_update ON campaigns")
+    await chain.down()
+    assert chain.dump() == schema
 
 
 async def test_a_test_that_the_application_s_own_rule_refuses_is_skipped_and_says_so(chain: Chain) -> None:

@@ -22,6 +22,7 @@ class FiredBy(Model):
     name: str
     table: str
     on_campaigns: bool
+    on_domains: bool
     enabled: bool
 
 
@@ -40,10 +41,20 @@ class LegacyFunction(Model):
 
     @property
     def fails_at_writes(self) -> list[Use]:
-        """Uses that make every write to campaigns fail once the columns are gone: fields of the row that is written."""
-        if not any(trigger.on_campaigns and trigger.enabled for trigger in self.triggers):
+        """Uses that make writes to the core tables fail once the columns are gone: fields of the campaign that is written, and
+        statements that name the columns.
+        """
+        if not self.at_core_writes:
             return []
-        return [use for use in self.uses if use.how == "row"]
+        fields = any(trigger.on_campaigns for trigger in self.at_core_writes)
+        return [use for use in self.uses if use.how == "named" or (use.how == "row" and fields)]
+
+    @property
+    def at_core_writes(self) -> list[FiredBy]:
+        """Its triggers on the core tables that are not switched off."""
+        return [
+            trigger for trigger in self.triggers if trigger.enabled and (trigger.on_campaigns or trigger.on_domains)
+        ]
 
     @property
     def fails_with_more_columns(self) -> list[Use]:

@@ -28,6 +28,8 @@ async def check_triggers(subject: Subject) -> None:
             )
         elif _is_set_off(row):
             fired.append(row["name"])
+            _check_redundancy(subject, row)
+        _check_arguments(subject, row)
     if fired:
         subject.warn(
             "application-triggers",
@@ -35,6 +37,32 @@ async def check_triggers(subject: Subject) -> None:
             "They see each campaign once more; what they write into the row itself is put back. One that refuses an update, or"
             " returns NULL for it, stops the run.",
             fired,
+        )
+
+
+def _check_redundancy(subject: Subject, row: Record) -> None:
+    if (row["function_schema"], row["function_name"]) == ("pg_catalog", "suppress_redundant_updates_trigger"):
+        subject.block(
+            "trigger-suppresses",
+            f"trigger {row['name']} on campaigns suppresses updates that change nothing: rows that only our triggers fill, which"
+            " come after it, would never be filled, neither on the way up nor on the way back",
+            f"Meanwhile: ALTER TABLE campaigns DISABLE TRIGGER {row['name']}.",
+            [row["name"]],
+        )
+
+
+def _check_arguments(subject: Subject, row: Record) -> None:
+    """Functions in C, such as tsvector_update_trigger, are told the columns that they read by the trigger's arguments."""
+    if row["language"] not in {"c", "internal"}:
+        return
+    named = sorted(set(row["arguments"]) & set(catalog.LEGACY_COLUMNS))
+    if named and not set(row["columns"]) & set(catalog.LEGACY_COLUMNS):
+        subject.block_contract(
+            "trigger-names-legacy-column",
+            f"trigger {row['name']} on campaigns hands {listed(named)} to {row['function_name']}: every write that fires it would"
+            " fail once the legacy columns are gone",
+            "Make the trigger without them, or drop it.",
+            [row["name"]],
         )
 
 

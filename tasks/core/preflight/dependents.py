@@ -84,7 +84,7 @@ async def check_dependents(subject: Subject) -> None:
     for row in await subject.fetch("find_unique_rules", subject.campaigns_oid):
         subject.block_contract(
             "unique-rule",
-            f"unique index {row['identity']} rests on a legacy column, and nothing would keep its rule once that is gone:"
+            f"{row['kind']} {row['identity']} rests on a legacy column, and nothing would keep its rule once that is gone:"
             f" {row['definition']}",
             "Drop it, or put one on current_phase and phase_status in its place after --stop-after transform.",
             [row["identity"]],

@@ -44,13 +44,12 @@ async def check_functions(subject: Subject) -> None:
 
 
 def _block_failing_writes(subject: Subject, one: LegacyFunction, named: set[str]) -> None:
-    triggers = [trigger for trigger in one.triggers if trigger.on_campaigns and trigger.enabled]
-    told = [trigger for trigger in triggers if not any(f"trigger {trigger.name} on" in key for key in named)]
+    told = [trigger for trigger in one.at_core_writes if not any(f"trigger {trigger.name} on" in key for key in named)]
     if not one.fails_at_writes or not told:
         return
     subject.block_contract(
         "trigger-reads-legacy-column",
-        f"trigger {listed([trigger.name for trigger in told])} on campaigns calls {one.identity}, which reads"
+        f"trigger {listed([f'{trigger.name} on {trigger.table}' for trigger in told])} calls {one.identity}, which reads"
         f" {_places(one.fails_at_writes)}: every write that fires it would fail once the legacy columns are gone",
         "Rewrite the function on current_phase and phase_status, or drop the trigger.",
         [one.identity],

@@ -69,6 +69,13 @@ def check_tables(subject: Subject) -> None:
                 "Take it out of the tree first (ALTER TABLE ... NO INHERIT, DETACH PARTITION).",
                 [name],
             )
+        if name == "campaigns" and table["row_type"]:
+            subject.block(
+                "typed-table",
+                f"{name} is a table OF {table['row_type']}, to which PostgreSQL adds no column",
+                f"ALTER TABLE {name} NOT OF: its columns stay as they are.",
+                [name],
+            )
         if table["foreign_partitions"]:
             subject.block(
                 "foreign-partition",
