@@ -12,7 +12,7 @@ from prefect.client.orchestration import PrefectClient, get_client
 from prefect.events.schemas.automations import AutomationCore
 
 DIRECTORY = Path(__file__).with_name("automations")
-HEARTBEAT, NOTIFICATIONS = DIRECTORY / "heartbeat.yaml", DIRECTORY / "notifications.yaml"
+HEARTBEAT, EXPIRY, NOTIFICATIONS = (DIRECTORY / f"{name}.yaml" for name in ("heartbeat", "expiry", "notifications"))
 NOWHERE = "00000000-0000-0000-0000-000000000000"  # stands for the id of a block while only the file is checked
 
 
@@ -41,7 +41,7 @@ async def save_automations(client: PrefectClient, automations: list[AutomationCo
 
 async def _main(block: str | None) -> None:
     async with get_client() as client:
-        said = await save_automations(client, read_automations(HEARTBEAT))
+        said = await save_automations(client, read_automations(HEARTBEAT) + read_automations(EXPIRY))
         if block is not None:
             block_type, _, name = block.partition("/")
             document = await client.read_block_document_by_name(name, block_type)

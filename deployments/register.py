@@ -1,7 +1,7 @@
-"""`python -m deployments.register`: the work pool, its queue, the block and the heartbeat's automation on a Prefect server.
+"""`python -m deployments.register`: the work pool, its queue, the block, the automations for lost and expired runs.
 
-The database is the one that CAMPAIGN_DATABASE_URL, or PGHOST and its kin, name; its password goes into the block. What is
-there already is brought up to date.
+It makes them on the server that Prefect's settings name. The database is the one that CAMPAIGN_DATABASE_URL, or PGHOST and its
+kin, name; its password goes into the block. What is there already is brought up to date.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectNotFound
 
-from deployments.automate import HEARTBEAT, read_automations, save_automations
+from deployments.automate import EXPIRY, HEARTBEAT, read_automations, save_automations
 from tasks.blocks import PostgresDatabase
 from tasks.core.connection_strings import database_from_surroundings
 from tasks.core.database import Database
@@ -43,7 +43,7 @@ async def register(database: Database) -> str:
         await PostgresDatabase.register_type_and_schema(client=client)
         block = PostgresDatabase(**database.model_dump())
         await block.save(BLOCK, overwrite=True, client=client)
-        await save_automations(client, read_automations(HEARTBEAT))
+        await save_automations(client, read_automations(HEARTBEAT) + read_automations(EXPIRY))
     return await block.test()
 
 

@@ -16,7 +16,7 @@ from tasks.preflight import read_standing
 DEFAULTS = QuarterlyParameters()
 
 
-@flow(name="benchmark-phases", persist_result=False)
+@flow(name="benchmark-phases", flow_run_name="{database.database}", persist_result=False)
 @reported(steps_in_all=7)
 async def benchmark(database: PostgresDatabase, parameters: QuarterlyParameters = DEFAULTS) -> Ending:
     """Times ten patterns on a campaign database, before or after the migration, and sets them beside earlier runs."""

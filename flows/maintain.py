@@ -16,7 +16,7 @@ from tasks.preflight import read_standing
 DEFAULTS = MaintainParameters()
 
 
-@flow(name="maintain-phases-indexes", persist_result=False)
+@flow(name="maintain-phases-indexes", flow_run_name="{database.database}", persist_result=False)
 @reported(steps_in_all=3)
 async def maintain(database: PostgresDatabase, parameters: MaintainParameters = DEFAULTS) -> Ending:
     """Refreshes statistics, looks after the indexes of the phases model, and rebuilds invalid ones if asked to."""

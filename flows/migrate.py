@@ -23,7 +23,7 @@ from tasks.validation import validate_database
 PLAN = MigrateParameters()
 
 
-@flow(name="migrate-to-phases", persist_result=False)
+@flow(name="migrate-to-phases", flow_run_name="{parameters.mode} {database.database}", persist_result=False)
 @reported(steps_in_all=14)
 async def migrate(database: PostgresDatabase, parameters: MigrateParameters = PLAN) -> Ending:
     """Moves a campaign database to phases only.

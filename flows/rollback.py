@@ -16,7 +16,7 @@ from tasks.rollback import forget_backups, plan_rollback, restore_beside, take_b
 PLAN = RollbackParameters()
 
 
-@flow(name="rollback-phases", persist_result=False)
+@flow(name="rollback-phases", flow_run_name="{parameters.purpose} {database.database}", persist_result=False)
 @reported(steps_in_all=4)
 async def rollback(database: PostgresDatabase, parameters: RollbackParameters = PLAN) -> Ending:
     """Takes the migration back.

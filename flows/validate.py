@@ -15,7 +15,7 @@ from tasks.validation import validate_database
 DEFAULTS = ValidateParameters()
 
 
-@flow(name="validate-phases", persist_result=False)
+@flow(name="validate-phases", flow_run_name="{database.database}", persist_result=False)
 @reported(steps_in_all=3)
 async def validate(database: PostgresDatabase, parameters: ValidateParameters = DEFAULTS) -> Ending:
     """Checks the data of a campaign database, before or after the migration.

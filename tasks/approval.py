@@ -10,10 +10,8 @@ from typing import Any, Literal, NoReturn, Self
 from uuid import UUID
 
 from prefect.context import FlowRunContext
-from prefect.exceptions import ObjectNotFound
 from prefect.flow_runs import asuspend_flow_run
-from prefect.input import RunInput
-from prefect.input.run_input import keyset_from_base_key
+from prefect.input import RunInput, aread_flow_run_input, keyset_from_base_key
 from pydantic import ConfigDict, Field
 
 from tasks import publish, recorder
@@ -92,14 +90,15 @@ async def ask(database: Database, parameters: MigrateParameters) -> datetime | N
         run.detail(f"approved by {run.approval.decided_by}")
         return None
     plan = await plans.make_plan(database, parameters)
-    page = approval_page.page(database, found, plan, run.answers, parameters.target_improvement)
+    target, hours = parameters.target_improvement, parameters.approval_hours
+    page = approval_page.page(database, found, plan, run.answers, target=target, hours=hours)
     await publish.page("approval", page, "What the cut-over locks, what it brings, and what was found")
     backup = run.backup.directory if run.backup is not None else None
     deadline = await core.ask(
         database, parameters.schema_name, run.run_id,
-        flow_run_id=_flow_run_id(), hours=parameters.approval_hours, backup_directory=backup,
+        flow_run_id=_flow_run_id(), hours=hours, backup_directory=backup,
     )  # fmt: skip
-    run.approval_page = approval_page.in_short(database, found, plan, run.answers)
+    run.approval_page = approval_page.in_short(database, found, plan, run.answers, deadline)
     run.detail(f"awaiting approval until {deadline:%Y-%m-%d %H:%M %Z}")
     return deadline
 
@@ -115,6 +114,11 @@ async def suspend_where_prefect_can_resume(run: recorder.Recorder) -> None:
         return
     parameters = run.parameters
     assert isinstance(parameters, MigrateParameters)
+    log.info(
+        "This run waits, and holds nothing meanwhile. Read the artifact approval, then choose Resume in the menu of this page."
+        " If nobody does so within %g h, the legacy columns stay and both models stay live.",
+        parameters.approval_hours,
+    )
     await asuspend_flow_run(
         wait_for_input=Decision.about(run.database).with_initial_data(description=run.approval_page),
         timeout=int(parameters.approval_hours * SECONDS_PER_HOUR),
@@ -140,10 +144,12 @@ def _refuse(parameters: MigrateParameters, reason: str, remedy: str) -> NoReturn
 
 
 async def _decided(database: Database, parameters: MigrateParameters, waiting: WaitingRun) -> Approval:
-    try:
-        decision = await Decision.aload(keyset_from_base_key(f"suspended-{_key(waiting.run_id)}"))
-    except ObjectNotFound:  # it was killed before it could wait, or Prefect gave up waiting: it asks again
+    answer: dict[str, Any] | None = await aread_flow_run_input(
+        keyset_from_base_key(f"suspended-{_key(waiting.run_id)}")["response"]
+    )
+    if answer is None:  # a retry: it was killed before it could wait, it expired, or it was cancelled
         return Approval(waiting=waiting, closing="asked again", decided_by="nobody")
+    decision = Decision(**answer)
     if decision.decision == "approve" and decision.database == database.database:
         return Approval(waiting=waiting, closing="approved", decided_by=decision.decided_by, reason=decision.reason)
     reason = decision.reason or f"the database was named {decision.database!r}"

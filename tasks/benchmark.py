@@ -18,6 +18,7 @@ from tasks.core import report_pages as pages
 from tasks.core import trend as trends
 from tasks.core.benchmark import Ground
 from tasks.core.benchmark_models import BenchmarkInputs, BenchmarkRun, Comparison, Trend
+from tasks.core.checks_page import answers_page
 from tasks.core.database import Database
 from tasks.core.errors import NotComparable, RegressionFound, TargetMissed
 from tasks.core.models import AnswerCheck, CheckResult
@@ -113,11 +114,15 @@ async def draw_inputs(database: Database, parameters: BenchmarkParameters) -> Be
 
     A run that goes on after it has waited asks what it asked before.
     """
-    if recorder.current_run().approval is not None:
+    run = recorder.current_run()
+    if run.approval is not None:
         measured = await benchmark_history.last_run(database, parameters.schema_name, "dual")
         if measured is not None and measured.inputs is not None:
+            run.detail("as before the run waited")
             return measured.inputs
-    return await core.draw_inputs(database, parameters.schema_name, seed=parameters.benchmark_seed)
+    drawn = await core.draw_inputs(database, parameters.schema_name, seed=parameters.benchmark_seed)
+    run.detail(f"{len(drawn.user_ids)} users, {len(drawn.campaign_ids)} campaigns, seed {drawn.seed}")
+    return drawn
 
 
 @step("answers")
@@ -136,7 +141,7 @@ async def compare_answers(
     run.note_extra(answers=[check.model_dump(mode="json") for check in checks])
     run.detail(tally(checks))
     run.answers = checks
-    await publish.models("answers", checks, "The same question to both models: one row for each pattern")
+    await publish.page("answers", answers_page(tally(checks), checks), "The same question to both models")
     await hold_gate("answers", checks, database, parameters)
     return checks
 

@@ -60,7 +60,7 @@ class Ending:
             return Completed(name="Awaiting approval", message=self.message, data=self.error)
         if isinstance(self.error, errors.ApprovalRejected):
             return Cancelled(name="Rejected", message=self.message, data=self.error)
-        if isinstance(self.error, errors.AnotherRunIsActive) and _was_scheduled():
+        if isinstance(self.error, errors.AnotherRunIsActive | errors.NotMigrated) and _was_scheduled():
             # Nobody has asked for this run, and the next one comes by itself: no reason to wake anybody.
             return Completed(name="Skipped", message=f"Skipped. {self.message}", data=str(self.outcome))
         if self.well:

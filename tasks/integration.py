@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tasks import publish, recorder
 from tasks.core import integration as core
+from tasks.core.checks_page import page
 from tasks.core.database import Database
 from tasks.core.models import CheckResult
 from tasks.core.settings import Parameters
@@ -22,6 +23,6 @@ async def run_integration(database: Database, parameters: Parameters) -> list[Ch
     tests = await core.run_integration_test(database, parameters.schema_name, run.run_id, run.progress)
     run.note(integration=tests)
     run.detail(tally(tests))
-    await publish.models("integration", tests, "Integration test: one row for each test")
+    await publish.page("integration", page(tally(tests), tests), "Integration test: one row for each test")
     await hold_gate("integration-test", tests, database, parameters)
     return tests

@@ -7,6 +7,7 @@ from tasks.core import maintenance as core
 from tasks.core.database import Database
 from tasks.core.errors import NotMigrated
 from tasks.core.maintenance import MaintenanceReport
+from tasks.core.maintenance_page import page
 from tasks.core.models import State
 from tasks.core.settings import MaintainParameters
 from tasks.steps import step
@@ -39,12 +40,6 @@ async def maintain_indexes(database: Database, parameters: MaintainParameters) -
         bloat_limits=parameters.bloat,
     )
     run.note_extra(maintenance=report.model_dump(mode="json"))
-    run.detail(report.summary)
-    bloat = [
-        core.MaintenanceAction(
-            index_name=one.index_name, action="bloated" if one in report.bloated else "bloat", details=one.sentence
-        )
-        for one in sorted(report.bloat, key=lambda one: one.bloat_bytes, reverse=True)
-    ]
-    await publish.models("maintenance", [*report.done, *report.found, *bloat], "Indexes: what was found and done")
+    run.detail(report.figures)
+    await publish.page("maintenance", page(report), "Indexes: what was found and done")
     return report

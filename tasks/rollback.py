@@ -12,6 +12,7 @@ from tasks.core.errors import BadInput
 from tasks.core.forget import ForgetReport
 from tasks.core.restore import RestoreReport
 from tasks.core.rollback import RollbackReport
+from tasks.core.rollback_page import page, restore_page
 from tasks.core.settings import RollbackParameters
 from tasks.steps import MINUTE, step
 
@@ -24,8 +25,12 @@ async def plan_rollback(database: Database, parameters: RollbackParameters) -> R
         NothingToRollBack: if there is no migration to take back.
     """
     found = await core.plan_rollback(database, parameters)
-    recorder.current_run().note_extra(rollback=found.model_dump(mode="json", exclude={"locks"}))
-    await publish.table("rollback", [found.model_dump(mode="json", exclude={"locks"})], "What the way back would do")
+    run = recorder.current_run()
+    run.note_extra(rollback=found.model_dump(mode="json", exclude={"locks"}))
+    run.detail(
+        f"{found.unchanged:,} campaigns as they were, {found.changed:,} changed since, {found.created:,} created since"
+    )
+    await publish.page("rollback", page(found, "What the way back would do"), "What the way back would do")
     return found
 
 
@@ -42,7 +47,7 @@ async def take_back(database: Database, parameters: RollbackParameters) -> Rollb
     run.add_locks(done.locks)
     run.note_extra(rollback=done.model_dump(mode="json", exclude={"locks"}))
     run.detail(f"{done.state_before} to {done.state_after}")
-    await publish.table("rollback", [done.model_dump(mode="json", exclude={"locks"})], "What the way back did")
+    await publish.page("rollback", page(done, "What the way back did"), "What the way back did")
     return done
 
 
@@ -53,7 +58,7 @@ async def restore_beside(database: Database, parameters: RollbackParameters, dir
     done = await restore.restore_backup(database, parameters.schema_name, directory, run.progress)
     run.note_extra(restore=done.model_dump(mode="json"))
     run.detail(f"{done.tables} tables, {done.rows:,} rows in {done.database}")
-    await publish.models("restore", [done], "A backup, restored beside the database")
+    await publish.page("restore", restore_page(done), "A backup, restored beside the database")
     return done
 
 

@@ -51,10 +51,11 @@ def step(
         @functools.wraps(function)
         async def recorded(*args: P.args, **kwargs: P.kwargs) -> R:
             steps = recorder.current()
-            with steps.step(name):
-                result = await function(*args, **kwargs)
-            _show_figures(steps.steps[name])
-            return result
+            try:
+                with steps.step(name):
+                    return await function(*args, **kwargs)
+            finally:
+                _show_figures(steps.steps[name])
 
         made: Task[P, Coroutine[Any, Any, R]] = task(
             name=name,
@@ -73,7 +74,10 @@ def step(
 
 
 def _show_figures(ended: StepRecord) -> None:
-    """What the step has brought stands behind its name in the run's page: the name goes to the server with the last state."""
+    """What a step has brought, or why it failed, stands behind its name in the run's page.
+
+    The name goes to the server with the last state.
+    """
     context = TaskRunContext.get()
     if context is not None:
         brought = textwrap.shorten(ended.detail, FIGURES_LENGTH, placeholder=" ...")

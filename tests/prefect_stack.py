@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ class PrefectStack:
     password: str
     directory: Path
     running: Stack
+    workers: ExitStack
 
     def deployment(self, name: str) -> dict[str, Any]:
         """A deployment by its name, which is its flow's name, too."""
@@ -52,6 +53,16 @@ class PrefectStack:
         """Answer a run that awaits approval. Returns what the server says to it."""
         answer: dict[str, Any] = self._ask("POST", f"/flow_runs/{run_id}/resume", json={"run_input": dict(decision)})
         return answer
+
+    def retry(self, run_id: str) -> None:
+        """Run a run that has ended once more, as its page does."""
+        state = {"type": "SCHEDULED", "name": "AwaitingRetry"}
+        assert self._ask("POST", f"/flow_runs/{run_id}/set_state", json={"state": state})["status"] == "ACCEPT"
+
+    def change_worker(self) -> None:
+        """Stop the worker, and then start another one."""
+        self.workers.close()
+        self.workers.enter_context(self.running.worker())
 
     def runs(self, name: str) -> set[str]:
         """The ids of all runs of a deployment."""
@@ -112,11 +123,11 @@ class PrefectStack:
         return "\n".join(line["message"] for line in self._ask("POST", "/logs/filter", json=body))
 
     def wait(self, run_id: str, states: Collection[str] = FINAL) -> dict[str, Any]:
-        """Wait until a run is in one of these states, by type."""
+        """Wait until a run is in one of these states, by type or name."""
         deadline = time.monotonic() + RUN_SECONDS
         while time.monotonic() < deadline:
             run: dict[str, Any] = self._ask("GET", f"/flow_runs/{run_id}")
-            if run["state"]["type"] in states:
+            if {run["state"]["type"], run["state"]["name"]} & set(states):
                 return run
             time.sleep(0.5)
         pytest.fail(f"the run is {run['state']['type']} after {RUN_SECONDS} s:\n{self.log(run_id)}")
@@ -134,7 +145,8 @@ def started_stack() -> Iterator[PrefectStack]:
     directory.chmod(0o755)
     settings = {"PREFECT_WORKER_QUERY_SECONDS": "1", "PYTHONWARNINGS": "ignore"}
     with local_stack(directory, campaigns=60, domains=6_000, settings=settings, tell=lambda _: None) as stack:
-        with stack.worker(), httpx.Client(base_url=stack.api_url, timeout=30) as api:
+        with ExitStack() as workers, httpx.Client(base_url=stack.api_url, timeout=30) as api:
+            workers.enter_context(stack.worker())
             password = stack.campaigns.password
             assert password is not None
-            yield PrefectStack(api, stack.campaigns, password.get_secret_value(), directory, stack)
+            yield PrefectStack(api, stack.campaigns, password.get_secret_value(), directory, stack, workers)

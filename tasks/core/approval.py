@@ -97,6 +97,7 @@ async def settle_waiting_run(
             database=database.database,
             schema=schema,
             deadline=f"{waiting.deadline:%Y-%m-%d %H:%M %Z}",
+            page=f"flow run {waiting.flow_run_id}" if waiting.flow_run_id else "it was started without one",
         )
 
 

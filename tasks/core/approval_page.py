@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from statistics import geometric_mean
 
 from tasks.core.database import Database
@@ -13,7 +14,15 @@ from tasks.core.plan.show import cell, seconds
 HARMLESS = "nobody"
 
 
-def page(database: Database, found: PreflightReport, plan: Plan, answers: Sequence[AnswerCheck], target: float) -> str:
+def page(
+    database: Database,
+    found: PreflightReport,
+    plan: Plan,
+    answers: Sequence[AnswerCheck],
+    *,
+    target: float,
+    hours: float,
+) -> str:
     """Findings, locks to come and the expected gain, in markdown."""
     lines = [
         f"# Approve the cut-over of {database.database}?",
@@ -21,6 +30,9 @@ def page(database: Database, found: PreflightReport, plan: Plan, answers: Sequen
         f"{found.campaigns:,} campaigns and {found.domains:,} domains, {database.address}, schema {found.schema_name}.",
         "The backup is made, both models are live and in step. What comes next removes the legacy columns: applications that",
         "still use them will fail. flows.rollback brings them back.",
+        "",
+        f"If nobody answers within {hours:g} h, the run expires: the legacy columns stay, both models stay live and in step,",
+        "applications work as before. A later run asks anew; flows.rollback goes back.",
         "",
         "## What will be locked",
         "",
@@ -40,7 +52,9 @@ def page(database: Database, found: PreflightReport, plan: Plan, answers: Sequen
     return "\n".join(lines) + "\n"
 
 
-def in_short(database: Database, found: PreflightReport, plan: Plan, answers: Sequence[AnswerCheck]) -> str:
+def in_short(
+    database: Database, found: PreflightReport, plan: Plan, answers: Sequence[AnswerCheck], deadline: datetime
+) -> str:
     """The same in a few lines, for the dialog that asks."""
     keeping = _keeping(plan)
     longest = max((one.expected_seconds for one in keeping), default=0.0)
@@ -51,6 +65,7 @@ def in_short(database: Database, found: PreflightReport, plan: Plan, answers: Se
         f"- locks that keep somebody waiting: {len(keeping)}, the longest for about {seconds(longest) or '0.01'} s",
         f"- expected: {_gain_in_words(answers)}",
         f"- findings: {len(found.warnings)}; left to the application team: {len(plan.work_left)}",
+        f"- without an answer by {deadline:%Y-%m-%d %H:%M %Z} the legacy columns stay, and a later run asks anew",
     ]
     return "\n".join(lines) + "\n"
 

@@ -113,8 +113,8 @@ def as_markdown(comparison: Comparison) -> str:
     lines = [
         f"**{sentence(comparison.headline)}**",
         "",
-        "| pattern | category | before (ms) | after (ms) | improvement | 95% interval | verdict | blocks | after |",
-        "|---|---|---:|---:|---:|---:|---|---:|---:|",
+        "| pattern | before (ms) | after (ms) | improvement | 95% interval | verdict | blocks | after |",
+        "|---|---:|---:|---:|---:|---|---:|---:|",
     ]
     for one in comparison.patterns:
         figures = (
@@ -123,7 +123,7 @@ def as_markdown(comparison: Comparison) -> str:
             else "- | -"
         )
         lines.append(
-            f"| {one.name} | {one.category} | {number(one.before_ms)} | {number(one.after_ms)} | {figures} "
+            f"| {one.name} | {number(one.before_ms)} | {number(one.after_ms)} | {figures} "
             f"| {label(one)} | {number(one.before_blocks)} | {number(one.after_blocks)} |"
         )
     lines += [f"\n> {note}" for note in comparison.notes]

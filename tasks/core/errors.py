@@ -76,7 +76,7 @@ class DatabaseMissing(MigrationToolError):
 
 
 class Refused(MigrationToolError):
-    """Preflight found {count} blocker(s), nothing was changed.{summary}"""
+    """The gate 'preflight' found {count} blocker(s), nothing was changed. The artifact preflight has every finding.{summary}"""
 
     exit_code = 4
 
@@ -95,7 +95,8 @@ class AnotherRunIsActive(MigrationToolError):
 
 class RunAwaitsApproval(AnotherRunIsActive):
     """Run {run} of {flow} on database {database!r}, schema {schema!r}, awaits approval until {deadline}. Approve or reject it on
-    its page in the Prefect UI, go on with --mode apply --approve {database}, or give it up with --abandon. Nothing was changed.
+    its page in the Prefect UI ({page}), go on with --mode apply --approve {database}, or give it up with --abandon, as is due
+    where it was cancelled meanwhile. Nothing was changed.
     """
 
 

@@ -18,6 +18,7 @@ from tasks.core.settings import BloatLimits, LockLimits
 
 log = logging.getLogger(__name__)
 WATCH_SECONDS = 5.0
+NAMES_SHOWN = 3
 ORDINARY = BloatLimits()
 
 
@@ -43,6 +44,15 @@ class MaintenanceReport(Model):
     seconds: float
 
     @property
+    def figures(self) -> str:
+        """The counts alone, for the name of the step."""
+        seen = [row.action for row in (*self.found, *self.done)]
+        counts = [f"{seen.count('analyzed')} tables analyzed"]
+        actions = ("missing", "different", "unused", "rebuilt", "dropped", "failed", "left alone")
+        counts += [f"{seen.count(action)} {action}" for action in actions if action in seen]
+        return ", ".join([*counts, f"{len(self.still_invalid)} invalid", f"{len(self.bloated)} bloated"])
+
+    @property
     def summary(self) -> str:
         """The figures in a sentence or two."""
         tables = [row.index_name for row in self.found if row.action == "analyzed"]
@@ -50,7 +60,8 @@ class MaintenanceReport(Model):
         for action in ("missing", "different", "unused"):
             names = [row.index_name for row in self.found if row.action == action]
             if names:
-                parts.append(f"{len(names)} index(es) {action}: {', '.join(names)}.")
+                more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+                parts.append(f"{len(names)} index(es) {action}: {', '.join(names[:NAMES_SHOWN])}{more}.")
         for action in ("rebuilt", "dropped", "failed", "left alone"):
             names = [row.index_name for row in self.done if row.action == action]
             if names:
@@ -63,7 +74,7 @@ class MaintenanceReport(Model):
             named = ", ".join(f"{one.index_name} ({one.sentence})" for one in waiting)
             parts.append(f"Bloated: {named}; --rebuild-bloated rebuilds them.")
         elif not self.bloated and self.bloat:
-            worst = max(self.bloat, key=lambda one: one.percent)
+            worst = max(self.bloat, key=lambda one: one.bloat_bytes)
             parts.append(f"No index is bloated over the limits; the most air has {worst.index_name}: {worst.sentence}.")
         return " ".join(parts)
 

@@ -168,7 +168,8 @@ def summary_markdown(report: RunReport) -> str:
     """The run on one page: what became of it, the headline, the criteria, the steps."""
     lines = [f"# {str(report.outcome).replace('_', ' ').capitalize()}", "", report.message, ""]
     if report.comparison is not None:
-        lines += [f"**{comparisons.sentence(report.comparison.headline)}**", ""]
+        headline = comparisons.sentence(report.comparison.headline)
+        lines += [f"**{headline}**", ""] if headline not in report.message else []
         lines += [f"> {note}\n" for note in report.comparison.notes]
     group = ""
     for line in report.criteria:
@@ -181,6 +182,7 @@ def summary_markdown(report: RunReport) -> str:
         lines += [
             f"| {step.name} | {step.state} | {step.seconds:.1f} | {step.attempts} | {_cell(step.detail)} |"
             for step in report.steps
+            if step.state != "running"  # the one that writes this
         ]
     lines += ["", "### Where", "", f"- database {report.database_name}, schema {report.schema_name}, {report.address}"]
     if report.backup is not None:

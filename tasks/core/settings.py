@@ -287,6 +287,13 @@ class RollbackParameters(Parameters):
     locks: LockLimits = Field(default_factory=LockLimits, title="Locks", description="Limits of our locks.")
     contacts: Contacts = Field(default_factory=Contacts, title="Contacts", description="Whom a failure names.")
 
+    @property
+    def purpose(self) -> str:
+        """What such a run is for, in a word or two."""
+        if self.from_backup is not None:
+            return "restore beside"
+        return "forget backups" if self.forget else self.mode
+
 
 class ValidateParameters(Parameters):
     """Parameters of flows.validate."""

@@ -76,7 +76,8 @@ def as_markdown(trend: Trend) -> str:
         ratio = f"{point.ratio:.2f}" if point.ratio is not None else "-"
         blocks = f"{point.blocks_ratio:.2f}" if point.blocks_ratio is not None else "-"
         remark = "baseline" if number == 0 else "" if point.comparable else f"not comparable: {point.why_not}"
-        lines.append(f"| {point.measured_at} | {point.domains:,} | {ratio} | {blocks} | {remark} |")
+        measured = point.measured_at[:16].replace("T", " ")
+        lines.append(f"| {measured} | {point.domains:,} | {ratio} | {blocks} | {remark} |")
     lines += [
         "",
         "Times and blocks as ratios to the baseline: the geometric mean over the patterns, below 1 is better.",

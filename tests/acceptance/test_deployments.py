@@ -119,6 +119,32 @@ def test_a_migration_triggered_through_the_api_completes_with_its_artifacts(pref
     assert_the_password_is_nowhere(prefect_stack, run, processes)
 
 
+@pytest.mark.large
+def test_an_approval_outlives_its_worker_and_an_expired_one_says_what_became_of_the_database(
+    prefect_stack: PrefectStack,
+) -> None:
+    stack = prefect_stack
+    back_to_legacy(stack)
+    parameters = {"mode": "apply", "require_approval": True, "approval_hours": 0.02, "benchmark_rounds": 5}
+
+    waiting = stack.begin("migrate-to-phases", parameters)
+    expired = stack.wait(waiting, {"Expired", "COMPLETED", "CRASHED", "CANCELLED"})
+    assert expired["state"]["name"] == "Expired", stack.log(waiting)
+    assert "the legacy columns stay. Both models are live" in expired["state"]["message"]
+
+    stack.retry(waiting)
+    stack.wait(waiting, {"RUNNING"})
+    stack.wait(waiting, {*FINAL, "PAUSED"})
+    assert stack.state(waiting)["name"] == "Suspended", stack.log(waiting)
+    assert stack.sessions_left() == 0
+    stack.change_worker()
+    answer = stack.resume(waiting, {"decision": "approve", "decided_by": "Ada", "database": "campaigns"})
+    assert answer["status"] == "ACCEPT", answer
+    done = stack.wait(waiting)
+    assert done["state"]["name"] == "Completed", stack.log(waiting)
+    assert done["name"] == "apply campaigns"
+
+
 @pytest.fixture(scope="module")
 def browser(prefect_stack: PrefectStack) -> Iterator[Browser]:
     with open_browser(prefect_stack.running.ui_url) as opened:

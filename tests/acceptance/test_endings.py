@@ -93,19 +93,26 @@ async def test_a_lost_connection_is_tried_again_and_the_attempts_are_counted(
     assert (_report(tmp_path)["steps"][0]["state"], _report(tmp_path)["steps"][0]["attempts"]) == ("completed", 3)
 
 
-async def test_a_scheduled_run_that_meets_another_one_is_skipped_and_names_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (errors.AnotherRunIsActive(database="d", schema="public", holder="session 7 of ada"), "session 7 of ada"),
+        (errors.NotMigrated(database="d", schema="public", name="indexes of 000036"), "has not run there"),
+    ],
+)
+async def test_a_scheduled_run_that_meets_another_one_or_comes_too_early_is_skipped_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: errors.MigrationToolError, words: str
 ) -> None:
     monkeypatch.setattr(ending, "_was_scheduled", lambda: True)
 
     @step("work")
     async def work() -> None:
-        raise errors.AnotherRunIsActive(database="d", schema="public", holder="session 7 of ada")
+        raise error
 
     state = await _told(work)(BLOCK, Parameters(report_directory=tmp_path), return_state=True)
 
     assert (state.name, state.is_completed()) == ("Skipped", True)
-    assert "session 7 of ada" in str(state.message)
+    assert words in str(state.message)
     assert _report(tmp_path)["outcome"] == "refused"
 
 

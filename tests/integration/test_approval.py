@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -131,12 +132,14 @@ async def test_the_page_for_whoever_approves_names_locks_gain_and_findings(legac
         found = await preflights.run_preflight(legacy_database, parameters, for_apply=True)
         plan = await plans.make_plan(legacy_database, parameters)
 
-    page = approval_page.page(legacy_database, found, plan, answers, target=40.0)
+    page = approval_page.page(legacy_database, found, plan, answers, target=40.0, hours=72.0)
 
-    short = approval_page.in_short(legacy_database, found, plan, answers)
+    short = approval_page.in_short(legacy_database, found, plan, answers, datetime(2026, 1, 2, 3, 4, tzinfo=UTC))
     assert legacy_database.database in page
     assert legacy_database.database in short
     assert len(short.splitlines()) < 8
+    assert "by 2026-01-02 03:04 UTC the legacy columns stay" in short
+    assert "nobody answers within 72 h" in page
     assert "time (geometric mean" in short
     assert "DROP COLUMN" not in page  # a part of 000035, and of its lock
     assert "000035_eliminate_dual_architecture.up.sql" in page

@@ -13,7 +13,7 @@ import yaml
 from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.utilities.templating import find_placeholders
 
-from deployments.automate import HEARTBEAT, NOTIFICATIONS, read_automations
+from deployments.automate import EXPIRY, HEARTBEAT, NOTIFICATIONS, read_automations
 from deployments.register import POOL, QUEUE
 
 DEPLOYMENTS = Path(__file__).resolve().parents[2] / "deployments"
@@ -90,6 +90,22 @@ def test_a_run_without_heartbeats_is_called_crashed_within_90_seconds() -> None:
     assert action.model_dump(mode="json")["state"] == "CRASHED"
 
 
+def test_a_run_that_nobody_has_approved_in_time_says_what_became_of_the_database() -> None:
+    (automation,) = read_automations(EXPIRY)
+
+    trigger = automation.trigger
+    assert isinstance(trigger, EventTrigger)
+    assert "The flow was * and never resumed." in trigger.model_dump_json()
+    (action,) = automation.actions
+    expired = action.model_dump(mode="json")
+    assert (expired["state"], expired["name"]) == ("FAILED", "Expired")
+    assert "Both models are live" in expired["message"]
+    telling = read_automations(NOTIFICATIONS)[0].trigger  # once, with this message instead of Prefect's
+    assert isinstance(telling, EventTrigger)
+    assert "prefect.flow-run.Expired" in telling.expect
+    assert "!The flow was * and never resumed." in telling.model_dump_json()
+
+
 def test_failed_crashed_and_waiting_runs_are_told_to_a_notification_block() -> None:
     told: set[str] = set()
     for automation in read_automations(NOTIFICATIONS):
@@ -100,7 +116,7 @@ def test_failed_crashed_and_waiting_runs_are_told_to_a_notification_block() -> N
 
 
 def test_the_automations_look_at_what_prefect_yaml_deploys() -> None:
-    for automation in [*read_automations(HEARTBEAT), *read_automations(NOTIFICATIONS)]:
+    for automation in [one for path in (HEARTBEAT, EXPIRY, NOTIFICATIONS) for one in read_automations(path)]:
         assert isinstance(automation.trigger, EventTrigger)
         assert "prefect.tag.campaigns" in automation.trigger.model_dump_json()
     assert all("campaigns" in deployment["tags"] for deployment in PREFECT_YAML["deployments"])
