@@ -610,8 +610,9 @@ BEGIN
         RETURN false;
     END IF;
     FOR expression IN
-        SELECT pg_get_expr(conbin, conrelid) FROM pg_constraint
-        WHERE conrelid = campaigns_oid AND contype = 'c' AND conkey = ARRAY[column_number]
+        SELECT pg_get_expr(k.conbin, k.conrelid) FROM pg_constraint AS k
+        WHERE k.conrelid = campaigns_oid AND k.contype = 'c' AND k.conkey = ARRAY[column_number]
+          AND to_jsonb(k) ->> 'conenforced' IS DISTINCT FROM 'false'  -- NOT ENFORCED, from PostgreSQL 18 on
     LOOP
         EXECUTE format('SELECT %s FROM (SELECT %L::%s AS %I) AS candidate', expression, $2, column_type, $1) INTO admits;
         IF admits IS FALSE THEN

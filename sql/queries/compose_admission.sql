@@ -8,6 +8,7 @@ SELECT format(
             SELECT string_agg(format('(%s) IS NOT FALSE', pg_get_expr(k.conbin, k.conrelid)), ' AND ')
             FROM pg_constraint AS k
             WHERE k.conrelid = a.attrelid AND k.contype = 'c' AND k.conkey = ARRAY[a.attnum] AND $4::boolean
+                AND to_jsonb(k) ->> 'conenforced' IS DISTINCT FROM 'false'  -- NOT ENFORCED, from PostgreSQL 18 on
         )
     ),
     $3::text, format_type(a.atttypid, a.atttypmod), a.attname

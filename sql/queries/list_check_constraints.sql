@@ -1,4 +1,5 @@
--- Constraints of a table ($1) by name, check constraints with the columns that they read.
+-- Constraints of a table ($1) by name, check constraints with the columns that they read. Not those that are NOT ENFORCED, which came
+-- with PostgreSQL 18.
 SELECT
     k.conname AS name,
     k.contype::text AS kind,
@@ -8,5 +9,5 @@ SELECT
         JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = u.number
     ) AS columns
 FROM pg_constraint AS k
-WHERE k.conrelid = $1
+WHERE k.conrelid = $1 AND to_jsonb(k) ->> 'conenforced' IS DISTINCT FROM 'false'
 ORDER BY k.conname

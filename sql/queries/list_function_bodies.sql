@@ -26,7 +26,17 @@ SELECT p.oid::regprocedure::text AS identity, l.lanname::text AS language, p.pro
             'enabled', g.tgenabled <> 'D', 'old_table', g.tgoldtable, 'new_table', g.tgnewtable
         ) ORDER BY g.tgname), '[]')
         FROM pg_trigger AS g WHERE g.tgfoid = p.oid AND NOT g.tgisinternal
-    ) AS triggers
+    ) AS triggers,
+    -- Indexes, checks, defaults, policies and conditions of triggers that call it.
+    ARRAY(
+        SELECT DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid) FROM pg_depend AS d
+        WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid
+            AND d.classid IN ('pg_class'::regclass, 'pg_constraint'::regclass, 'pg_attrdef'::regclass, 'pg_policy'::regclass,
+                'pg_trigger'::regclass)
+            AND NOT (d.classid = 'pg_trigger'::regclass
+                AND EXISTS (SELECT FROM pg_trigger AS g WHERE g.oid = d.objid AND (g.tgfoid = p.oid OR g.tgenabled = 'D')))
+        ORDER BY 1
+    ) AS called_by
 FROM pg_proc AS p
 JOIN pg_namespace AS n ON n.oid = p.pronamespace
 JOIN pg_language AS l ON l.oid = p.prolang

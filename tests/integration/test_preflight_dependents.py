@@ -500,6 +500,43 @@ async def test_a_trigger_function_that_reads_a_legacy_field_is_in_the_way_with_i
 
 
 @pytest.mark.parametrize(
+    ("make", "named"),
+    [
+        ("CREATE INDEX by_label ON campaigns (label(campaigns))", "index by_label"),
+        (
+            "ALTER TABLE campaigns ADD CONSTRAINT labelled CHECK (label(campaigns) <> '')",
+            "constraint labelled on table campaigns",
+        ),
+        (
+            "CREATE TRIGGER labelled AFTER UPDATE ON campaigns FOR ROW WHEN (label(NEW) <> '') EXECUTE FUNCTION notify_change()",
+            "trigger labelled on table campaigns",
+        ),
+        (
+            (
+                "CREATE FUNCTION label(c uuid) RETURNS text LANGUAGE sql AS 'SELECT {0} FROM campaigns WHERE id = c';"
+                "CREATE POLICY labelled ON campaign_jobs USING (label(campaign_id) <> '')"
+            ),
+            "policy labelled on table campaign_jobs",
+        ),
+    ],
+)
+async def test_what_calls_a_function_that_reads_a_legacy_column_is_in_the_way(
+    look_after: LookAfter, make: str, named: str
+) -> None:
+    function = (
+        "CREATE FUNCTION label(c campaigns) RETURNS text LANGUAGE plpgsql IMMUTABLE AS"
+        " $$BEGIN RETURN c.{0} || c.name; END$$"
+    )
+
+    async def blocked(column: str) -> dict[str, str]:
+        report = await look_after(function.format(column), make.format(column))
+        return {finding.code: finding.message.replace("public.", "") for finding in report.blockers}
+
+    assert (await blocked("status"))["definition-calls-legacy-reader"].startswith(f"{named} calls label(")
+    assert await blocked("business_status") == {}
+
+
+@pytest.mark.parametrize(
     ("table", "campaign"), [("campaigns", "id"), ("generated_domains", "domain_generation_campaign_id")]
 )
 async def test_a_trigger_of_the_core_tables_that_asks_for_a_legacy_column_is_in_the_way(

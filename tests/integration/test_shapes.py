@@ -304,6 +304,17 @@ async def test_a_shape_goes_up_and_comes_back_as_it_was(chain: Chain, shape: str
     await chain.there_and_back()
 
 
+async def test_rules_that_are_not_enforced_forbid_nothing(chain: Chain) -> None:
+    if (await chain.values("SELECT current_setting('server_version_num')::integer"))[0] < 180_000:
+        pytest.skip("needs NOT ENFORCED, which came with PostgreSQL 18")
+    await chain.execute(
+        "ALTER TABLE campaigns ADD CONSTRAINT a CHECK (name = 'nobody') NOT ENFORCED,"
+        " ADD CONSTRAINT b CHECK (status = 'nothing') NOT ENFORCED"
+    )
+    assert not (await chain.preflight()).blockers
+    await chain.there_and_back()
+
+
 async def test_a_schema_and_a_search_path_that_need_care(sample_factory: SampleFactory) -> None:
     chain = Chain(await sample_factory(**SMALL, schema="Campaign Data"), "Campaign Data")
     await chain.execute(

@@ -32,12 +32,14 @@ class LegacyFunction(Model):
     Attributes:
         identity: as `regprocedure` writes it.
         triggers: those that call it: what it does wrong, it does at every write.
+        called_by: indexes, checks, defaults, policies and conditions of triggers, which call it at writes and reads, too.
     """
 
     identity: str
     language: str
     uses: list[Use]
     triggers: list[FiredBy] = Field(default_factory=list)
+    called_by: list[str] = Field(default_factory=list)
 
     @property
     def fails_at_writes(self) -> list[Use]:
@@ -84,7 +86,13 @@ async def find_legacy_functions(connection: Connection, campaigns: int) -> list[
         if uses:
             fired_by = [FiredBy.model_validate({name: one[name] for name in FiredBy.model_fields}) for one in triggers]
             found.append(
-                LegacyFunction(identity=row["identity"], language=row["language"], uses=uses, triggers=fired_by)
+                LegacyFunction(
+                    identity=row["identity"],
+                    language=row["language"],
+                    uses=uses,
+                    triggers=fired_by,
+                    called_by=row["called_by"],
+                )
             )
     return found
 

@@ -19,6 +19,7 @@ async def check_functions(subject: Subject) -> None:
     named = {finding.keys[0] for finding in subject.findings if finding.code == "dependent" and finding.keys}
     for one in found:
         _block_failing_writes(subject, one, named)
+        _block_failing_definitions(subject, one)
         _block_spreading_writes(subject, one)
     _warn(
         subject, found, ("named", "row", "position"), "function-names-legacy-column", "uses legacy columns",
@@ -53,6 +54,19 @@ def _block_failing_writes(subject: Subject, one: LegacyFunction, named: set[str]
         f" {_places(one.fails_at_writes)}: every write that fires it would fail once the legacy columns are gone",
         "Rewrite the function on current_phase and phase_status, or drop the trigger.",
         [one.identity],
+    )
+
+
+def _block_failing_definitions(subject: Subject, one: LegacyFunction) -> None:
+    uses = [use for use in one.uses if use.how in {"named", "row"}]
+    if not uses or not one.called_by:
+        return
+    subject.block_contract(
+        "definition-calls-legacy-reader",
+        f"{listed(one.called_by)} calls {one.identity}, which reads {_places(uses)}: once the legacy columns are gone, every"
+        " statement that needs it would fail",
+        "Rewrite the function on current_phase and phase_status, or take it out there.",
+        one.called_by,
     )
 
 
