@@ -12,6 +12,7 @@ from tasks.core.comparison_tables import sentence
 from tasks.core.database import Database
 from tasks.core.forget import ForgetReport
 from tasks.core.maintenance import MaintenanceReport
+from tasks.core.metrics import MetricsReport
 from tasks.core.models import CheckResult, Outcome, Plan, PreflightReport, State
 from tasks.core.restore import RestoreReport
 from tasks.core.rollback import RestoredData, RollbackReport
@@ -164,6 +165,6 @@ def paired(database: Database, measured: Measured, comparison: Comparison | None
     )
 
 
-def maintained(database: Database, done: MaintenanceReport) -> Ending:
-    """The indexes were looked after."""
-    return Ending(Outcome.SUCCEEDED, f"Database {database.database} is maintained. {done.summary}")
+def maintained(database: Database, done: MaintenanceReport, metrics: MetricsReport) -> Ending:
+    """Metrics and indexes were looked after."""
+    return Ending(Outcome.SUCCEEDED, f"Database {database.database} is maintained. {metrics.summary} {done.summary}")

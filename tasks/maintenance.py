@@ -8,8 +8,9 @@ from tasks.core.database import Database
 from tasks.core.errors import NotMigrated
 from tasks.core.maintenance import MaintenanceReport
 from tasks.core.maintenance_page import page
+from tasks.core.metrics import MetricsReport
 from tasks.core.models import State
-from tasks.core.settings import MaintainParameters
+from tasks.core.upkeep_settings import MaintainParameters
 from tasks.steps import step
 
 
@@ -24,8 +25,13 @@ def require_migrated(database: Database, parameters: MaintainParameters, state: 
 
 
 @step("maintenance")
-async def maintain_indexes(database: Database, parameters: MaintainParameters) -> MaintenanceReport:
+async def maintain_indexes(
+    database: Database, parameters: MaintainParameters, metrics: MetricsReport
+) -> MaintenanceReport:
     """Run maintain_phases_indexes(), look for invalid indexes, rebuild them if that is asked for.
+
+    Args:
+        metrics: what the recount found, for the page.
 
     Raises:
         NotMigrated: if there is nothing of this migration to look after.
@@ -41,5 +47,5 @@ async def maintain_indexes(database: Database, parameters: MaintainParameters) -
     )
     run.note_extra(maintenance=report.model_dump(mode="json"))
     run.detail(report.figures)
-    await publish.page("maintenance", page(report), "Indexes: what was found and done")
+    await publish.page("maintenance", page(report, metrics), "Metrics and indexes: what was found and done")
     return report

@@ -11,13 +11,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from tasks.arguments import flag_name
-from tasks.core.settings import (
-    MaintainParameters,
-    MigrateParameters,
-    QuarterlyParameters,
-    RollbackParameters,
-    ValidateParameters,
-)
+from tasks.core.settings import MigrateParameters, QuarterlyParameters, RollbackParameters
+from tasks.core.upkeep_settings import MaintainParameters, ValidateParameters
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 MODELS: dict[str, type[BaseModel]] = {

@@ -592,7 +592,7 @@ SELECT
     WHERE (c.domains, c.dns_validated_domains, c.http_validated_domains, c.leads)
         IS DISTINCT FROM (coalesce(d.domains, 0), coalesce(d.dns, 0), coalesce(d.http, 0), coalesce(d.leads, 0))
     $q$,
-    'Stored metrics differ from a recount; something wrote generated_domains past the triggers'
+    'Stored metrics differ from a recount; something wrote generated_domains past the triggers; flows.validate --repair-metrics writes it'
 FROM (
     SELECT
         CASE current_setting('migration.validated_state')

@@ -14,7 +14,8 @@ from tasks.core import errors, locks, scripts, sql_files
 from tasks.core.bloat import IndexBloat, bloated, measure_bloat, rebuild
 from tasks.core.database import Connection, Database, connect
 from tasks.core.models import Model
-from tasks.core.settings import BloatLimits, LockLimits
+from tasks.core.settings import LockLimits
+from tasks.core.upkeep_settings import BloatLimits
 
 log = logging.getLogger(__name__)
 WATCH_SECONDS = 5.0

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 from tasks.core.bloat import IndexBloat
 from tasks.core.maintenance import MaintenanceAction, MaintenanceReport
+from tasks.core.metrics import MetricsReport
 from tasks.core.plan.show import cell
 
+ROWS_SHOWN = 50
 WELL = frozenset({"kept", "analyzed"})
 
 
-def page(report: MaintenanceReport) -> str:
+def page(report: MaintenanceReport, metrics: MetricsReport) -> str:
     """The report in markdown."""
     care = [row for row in report.found if row.action not in WELL]
     indexes = [row for row in report.found if row.action != "analyzed"]
@@ -20,8 +22,9 @@ def page(report: MaintenanceReport) -> str:
     lines = [
         "# Maintenance",
         "",
-        report.summary,
+        f"{metrics.summary} {report.summary}",
         "",
+        *_metrics(metrics),
         *_section("What was done", report.done),
         *_section("To look at", care),
         f"## Indexes: {len(indexes)}",
@@ -36,6 +39,18 @@ def page(report: MaintenanceReport) -> str:
     if methods:
         lines += ["", f"Air: by {' and '.join(methods)}; other kinds of index than b-trees cannot be judged."]
     return "\n".join(lines) + "\n"
+
+
+def _metrics(metrics: MetricsReport) -> list[str]:
+    if not metrics.found:
+        return []
+    repaired = {one.campaign_id for one in metrics.repaired}
+    rows = [
+        f"| `{one.campaign_id}` | {cell(one.apart)} | {'yes' if one.campaign_id in repaired else 'no'} |"
+        for one in metrics.found[:ROWS_SHOWN]
+    ]
+    title = f"## Campaigns whose metrics differed from a recount: {len(metrics.found)}"
+    return [title, "", "| campaign | difference | repaired |", "|---|---|---|", *rows, ""]
 
 
 def _section(title: str, rows: Sequence[MaintenanceAction]) -> list[str]:

@@ -295,34 +295,4 @@ class RollbackParameters(Parameters):
         return "forget backups" if self.forget else self.mode
 
 
-class ValidateParameters(Parameters):
-    """Parameters of flows.validate."""
-
-
-class BloatLimits(BaseModel):
-    """From when on an index counts as bloated: both must be reached."""
-
-    model_config = CONFIG
-
-    percent: float = Field(default=40.0, ge=0, le=100, description="Share of the index that is air, in percent.")
-    megabytes: float = Field(default=10.0, ge=0, description="Air in the index, in MB.")
-
-
-class MaintainParameters(Parameters):
-    """Parameters of flows.maintain."""
-
-    rebuild_invalid: bool = Field(
-        default=False, title="Rebuild", description="Rebuild invalid indexes CONCURRENTLY instead of only naming them."
-    )
-    rebuild_bloated: bool = Field(
-        default=False,
-        title="Rebuild bloated",
-        description="Rebuild indexes that are bloated over the limits CONCURRENTLY instead of only naming them.",
-    )
-    bloat: BloatLimits = Field(
-        default_factory=BloatLimits, title="Bloat", description="From when on an index counts as bloated."
-    )
-    locks: LockLimits = Field(default_factory=LockLimits, title="Locks", description="Limits of our locks.")
-
-
 SampleProfile = Literal["plain", "production"]

@@ -16,14 +16,8 @@ from tasks.arguments import parse, parse_with_database
 from tasks.command_line import run_with
 from tasks.core import errors
 from tasks.core.demo_settings import DemoParameters
-from tasks.core.settings import (
-    BenchmarkParameters,
-    LockLimits,
-    MaintainParameters,
-    MigrateParameters,
-    RollbackParameters,
-    ValidateParameters,
-)
+from tasks.core.settings import BenchmarkParameters, LockLimits, MigrateParameters, RollbackParameters
+from tasks.core.upkeep_settings import MaintainParameters, ValidateParameters
 
 MODELS = [
     MigrateParameters,
