@@ -17,6 +17,7 @@ import asyncpg
 from tasks.core import errors, sql_files
 from tasks.core.benchmark_models import BenchmarkInputs
 from tasks.core.database import Connection
+from tasks.core.translation import CONNECTION_LOST
 
 Row: TypeAlias = "Sequence[Any]"  # an asyncpg Record is one
 
@@ -62,8 +63,10 @@ async def list_patterns(connection: Connection) -> list[Pattern]:
     return [Pattern(**dict(row)) for row in rows]
 
 
-def failed(error: asyncpg.PostgresError) -> errors.StepFailed:
-    """What to raise where the server refused a statement of the benchmark."""
+def failed(error: asyncpg.PostgresError) -> errors.MigrationToolError:
+    """What to raise where the server refused a statement of the benchmark, or is gone."""
+    if isinstance(error, CONNECTION_LOST):
+        return errors.ConnectionLost(step="the benchmark", reason=str(error))
     return errors.StepFailed(
         step="The benchmark",
         sqlstate=getattr(error, "sqlstate", "?"),

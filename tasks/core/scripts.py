@@ -14,6 +14,7 @@ import asyncpg
 from tasks.core import errors, sql_files
 from tasks.core.database import Connection
 from tasks.core.progress import Progress
+from tasks.core.translation import CONNECTION_LOST
 
 RUN_ID_SETTING = "migration.run_id"
 # What waits longer for a lock, or runs longer, than any of these scripts needs.
@@ -88,8 +89,10 @@ async def heard(connection: Connection, what: str, progress: Progress) -> AsyncI
         connection.remove_log_listener(hear)
 
 
-def failed(step: str, error: asyncpg.PostgresError) -> errors.StepFailed:
-    """The driver's error as ours, with the server's own hint as the remedy."""
+def failed(step: str, error: asyncpg.PostgresError) -> errors.MigrationToolError:
+    """The driver's error as ours: ConnectionLost, after which a retry can help, or StepFailed with the server's own hint."""
+    if isinstance(error, CONNECTION_LOST):
+        return errors.ConnectionLost(step=step, reason=str(error))
     return errors.StepFailed(
         step=step, sqlstate=error.sqlstate, reason=error.args[0], remedy=getattr(error, "hint", None) or NO_HINT
     )

@@ -15,6 +15,7 @@ from tasks.core.dependents.model import Dependent
 from tasks.core.models import LockHold
 from tasks.core.progress import Progress
 from tasks.core.settings import LockLimits
+from tasks.core.translation import CONNECTION_LOST
 
 # Where the records stand among those of 000035: after the legacy columns are back, before the phases go. Materialized views come
 # first: the views that read them are bound to the new ones as they are, moved or not, and then get their own definitions back.
@@ -54,6 +55,8 @@ async def move_dependents(
                     await _swap(connection, group, limits, run_id, holds)
                 else:
                     await _replace(connection, group[0], limits, run_id, holds)
+            except CONNECTION_LOST:
+                raise
             except asyncpg.PostgresError as error:
                 raise errors.StepFailed(
                     step=f"moving {named}",

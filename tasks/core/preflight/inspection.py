@@ -28,6 +28,7 @@ from tasks.core.preflight.subject import Subject, listed
 from tasks.core.progress import Progress, unheard
 from tasks.core.settings import MigrateParameters
 from tasks.core.state import read_state
+from tasks.core.translation import CONNECTION_LOST
 
 LOCK_SECONDS, STATEMENT_SECONDS = 10, 300
 SHOWN_IN_SUMMARY = 5
@@ -109,6 +110,8 @@ async def run_preflight(
                 lock_timeout_ms=LOCK_SECONDS * 1000,
                 blockers=await _who_holds(database, parameters),
             ) from error
+        except CONNECTION_LOST as error:
+            raise errors.ConnectionLost(step="preflight", reason=str(error)) from error
         except asyncpg.PostgresError as error:
             raise errors.StepFailed(
                 step="preflight", sqlstate=error.sqlstate, reason=str(error), remedy="Nothing was changed."
