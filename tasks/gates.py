@@ -15,6 +15,7 @@ from tasks.core.database import Database, connect
 from tasks.core.models import CheckResult, State
 from tasks.core.settings import MigrateParameters, Parameters, RollbackParameters
 from tasks.rollback import take_back
+from tasks.withdrawal import withdraw_cancelled_run
 
 PHRASES = {
     State.NO_CAMPAIGNS: "no campaign database",
@@ -83,6 +84,8 @@ async def exclusively(database: Database, parameters: Parameters) -> AsyncIterat
         AnotherRunIsActive: names the other one.
     """
     run = recorder.current_run()
+    if run.approval is None:
+        await withdraw_cancelled_run(database, parameters.schema_name)
     async with runs.exclusive_run(
         database,
         parameters.schema_name,

@@ -11,7 +11,7 @@ from tasks.core.database import Connection, Database, connect
 from tasks.core.models import Model
 from tasks.core.translation import translated
 
-Closing = Literal["approved", "rejected", "abandoned", "expired", "asked again"]
+Closing = Literal["approved", "rejected", "abandoned", "expired", "asked again", "cancelled"]
 REMEDY = "Nothing of this step was applied; run again."
 
 
@@ -71,6 +71,13 @@ async def reject(database: Database, schema: str, waiting: WaitingRun, who: str,
     async with connect(database, schema=schema, purpose="approval") as connection:
         with translated("approval", REMEDY):
             await _close(connection, waiting, "rejected", who, reason)
+
+
+async def withdraw(database: Database, schema: str, waiting: WaitingRun) -> None:
+    """Write down that a run waits no more, as somebody has cancelled it."""
+    async with connect(database, schema=schema, purpose="approval") as connection:
+        with translated("approval", REMEDY):
+            await _close(connection, waiting, "cancelled", "who cancelled it in Prefect", "")
 
 
 async def settle_waiting_run(

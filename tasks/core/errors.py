@@ -95,8 +95,8 @@ class AnotherRunIsActive(MigrationToolError):
 
 class RunAwaitsApproval(AnotherRunIsActive):
     """Run {run} of {flow} on database {database!r}, schema {schema!r}, awaits approval until {deadline}. Approve or reject it on
-    its page in the Prefect UI ({page}), go on with --mode apply --approve {database}, or give it up with --abandon, as is due
-    where it was cancelled meanwhile. Nothing was changed.
+    its page in the Prefect UI ({page}), go on with --mode apply --approve {database}, or give it up with --abandon. Nothing
+    was changed.
     """
 
 

@@ -6,15 +6,19 @@ import asyncio
 import json
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from prefect import flow, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.states import Cancelled, Suspended
 from pydantic import SecretStr
 
-from tasks import ending, recorder, steps
+from tasks import ending, gates, recorder, steps
 from tasks.blocks import PostgresDatabase
-from tasks.core import errors
+from tasks.core import approval, errors
+from tasks.core import run as runs
+from tasks.core.database import Database, connect
 from tasks.core.models import Outcome
 from tasks.core.settings import Contacts, MigrateParameters, Parameters
 from tasks.ending import Ending, reported
@@ -114,6 +118,31 @@ async def test_a_scheduled_run_that_meets_another_one_or_comes_too_early_is_skip
     assert (state.name, state.is_completed()) == ("Skipped", True)
     assert words in str(state.message)
     assert _report(tmp_path)["outcome"] == "refused"
+
+
+async def test_a_run_that_was_cancelled_while_it_awaited_approval_keeps_nobody_out(
+    legacy_database: Database, tmp_path: Path
+) -> None:
+    async def work() -> None:
+        async with gates.exclusively(legacy_database, Parameters()):
+            pass
+
+    async with get_client() as client:
+        for state, kept_out in ((Suspended(), True), (Cancelled(), False)):
+            run_id = str(uuid4())
+            flow_run = await client.create_flow_run(_told(work), state=state)
+            async with runs.exclusive_run(legacy_database, "public", Parameters(), run_id, "migrate", abandon=True):
+                await approval.ask(
+                    legacy_database, "public", run_id, flow_run_id=flow_run.id, hours=1, backup_directory=None
+                )
+
+            ended = await _told(work)(BLOCK, Parameters(report_directory=tmp_path / run_id), return_state=True)
+
+            assert ended.is_failed() == kept_out, ended
+            assert (run_id in str(ended.message)) == kept_out
+    async with connect(legacy_database) as connection:
+        outcomes = await connection.fetch("SELECT outcome FROM migration_runs ORDER BY started_at")
+    assert [row["outcome"] for row in outcomes] == ["abandoned", "cancelled", "completed"]
 
 
 async def test_a_crash_leaves_a_report_and_stays_a_crash(tmp_path: Path) -> None:
