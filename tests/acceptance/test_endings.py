@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 from prefect import flow, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Suspended
 from pydantic import SecretStr
 
@@ -127,8 +128,9 @@ async def test_a_run_that_was_cancelled_while_it_awaited_approval_keeps_nobody_o
         async with gates.exclusively(legacy_database, Parameters()):
             pass
 
+    states: list[tuple[State[Any], bool]] = [(Suspended(), True), (Cancelled(), False)]
     async with get_client() as client:
-        for state, kept_out in ((Suspended(), True), (Cancelled(), False)):
+        for state, kept_out in states:
             run_id = str(uuid4())
             flow_run = await client.create_flow_run(_told(work), state=state)
             async with runs.exclusive_run(legacy_database, "public", Parameters(), run_id, "migrate", abandon=True):
