@@ -153,7 +153,7 @@ async def _decided(database: Database, parameters: MigrateParameters, waiting: W
     if decision.decision == "approve" and decision.database == database.database:
         return Approval(waiting=waiting, closing="approved", decided_by=decision.decided_by, reason=decision.reason)
     reason = decision.reason or f"the database was named {decision.database!r}"
-    await core.reject(database, parameters.schema_name, waiting, decision.decided_by, reason)
+    await core.close(database, parameters.schema_name, waiting, "rejected", decision.decided_by, reason)
     state = await where_it_stands(database, parameters.schema_name)
     raise ApprovalRejected(who=decision.decided_by, reason=reason, state=state)
 

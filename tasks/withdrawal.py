@@ -26,4 +26,4 @@ async def withdraw_cancelled_run(database: Database, schema: str) -> None:
             return
     if flow_run.state is not None and flow_run.state.is_cancelled():
         log.info("run %s was cancelled while it awaited approval: it keeps nobody out any more", waiting.run_id)
-        await core.withdraw(database, schema, waiting)
+        await core.close(database, schema, waiting, "cancelled", "who cancelled it in Prefect")

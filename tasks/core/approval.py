@@ -66,18 +66,13 @@ async def ask(
             return deadline
 
 
-async def reject(database: Database, schema: str, waiting: WaitingRun, who: str, reason: str) -> None:
-    """Write down that a run waits no more, as somebody has rejected it."""
+async def close(
+    database: Database, schema: str, waiting: WaitingRun, closing: Closing, who: str, reason: str = ""
+) -> None:
+    """Write down that a run waits no more, and why."""
     async with connect(database, schema=schema, purpose="approval") as connection:
         with translated("approval", REMEDY):
-            await _close(connection, waiting, "rejected", who, reason)
-
-
-async def withdraw(database: Database, schema: str, waiting: WaitingRun) -> None:
-    """Write down that a run waits no more, as somebody has cancelled it."""
-    async with connect(database, schema=schema, purpose="approval") as connection:
-        with translated("approval", REMEDY):
-            await _close(connection, waiting, "cancelled", "who cancelled it in Prefect", "")
+            await _close(connection, waiting, closing, who, reason)
 
 
 async def settle_waiting_run(

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
-from tasks.core import errors, locks
+from tasks.core import locks
 from tasks.core.database import Connection
 from tasks.core.pace import Pacer, next_size
 from tasks.core.settings import LockLimits
@@ -62,13 +62,7 @@ async def work_off(
         if not waiting:
             return done
         if now > deadline:
-            holders = await locks.describe_holders(connection, {"campaigns": "ACCESS EXCLUSIVE"})
-            raise errors.LockNotGranted(
-                statement=f"The batch of campaigns {', '.join(waiting)}",
-                seconds=limits.lock_wait_limit_seconds,
-                attempts=batches + 1,
-                lock_timeout_ms=limits.lock_timeout_ms,
-                blockers=holders or "nobody any more",
-            )
+            what = f"The batch of campaigns {', '.join(waiting)}"
+            raise await locks.not_granted(connection, what, "campaigns", limits, batches + 1)
         after = None
         await asyncio.sleep(PAUSE_BETWEEN_ROUNDS_SECONDS)

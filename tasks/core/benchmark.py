@@ -13,12 +13,10 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from time import perf_counter
 
-import asyncpg
-
 from tasks.core import sql_files
 from tasks.core.benchmark_answers import compare_answers, first_difference
 from tasks.core.benchmark_models import BenchmarkInputs, BenchmarkRun, Clone
-from tasks.core.benchmark_patterns import WRITES_NOT_ALLOWED, define, failed
+from tasks.core.benchmark_patterns import WRITES_NOT_ALLOWED, define, refusals
 from tasks.core.benchmark_results import keep
 from tasks.core.benchmark_side import LOCKED_OUT, Measured, Side, draw
 from tasks.core.database import Database, connect
@@ -84,11 +82,9 @@ async def draw_inputs(database: Database, schema: str, *, seed: int) -> Benchmar
     :raises StepFailed: if this is not a campaign database.
     """
     async with connect(database, schema=schema, purpose="benchmark") as connection:
-        try:
+        with refusals():
             await define(connection)
             return (await draw(connection, seed))[1]
-        except asyncpg.PostgresError as error:
-            raise failed(error) from error
 
 
 async def measure(
@@ -115,7 +111,7 @@ async def measure(
     """
     place = ground or Ground(database, writes=database if benchmark_writes else None)
     async with AsyncExitStack() as stack:
-        try:
+        with refusals():
             side = await Side.open(stack, database, schema, seed=seed, inputs=parameters)
             writing = await _writing_side(stack, side, place, schema, seed)
             order = random.Random(seed)
@@ -123,8 +119,6 @@ async def measure(
             await _write([side], [writing], order, rounds, progress, [place.why_not])
             run = await side.result(run_id, rounds, writes_clone=place.writes_clone)
             await keep(side.connection, run)
-        except asyncpg.PostgresError as error:
-            raise failed(error) from error
         return run
 
 
@@ -148,7 +142,7 @@ async def measure_paired(
     :raises StepFailed: if a pattern cannot run at all.
     """
     async with AsyncExitStack() as stack:
-        try:
+        with refusals():
             first = await Side.open(stack, before.reads, schema, seed=seed, inputs=parameters, settings=before.settings)
             second = await Side.open(
                 stack, after.reads, schema, seed=seed, inputs=first.inputs, settings=after.settings
@@ -164,8 +158,6 @@ async def measure_paired(
                 await side.result(run_id, rounds, paired=True, clone=ground.clone, writes_clone=ground.writes_clone)
                 for side, ground in ((first, before), (second, after))
             ]
-        except asyncpg.PostgresError as error:
-            raise failed(error) from error
     if keep_in is not None:
         # The copy is another database, but what was measured is a state of this one.
         runs = [run.model_copy(update={"database_name": keep_in.database}) for run in runs]

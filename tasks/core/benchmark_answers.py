@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from time import perf_counter
 
-import asyncpg
-
 from tasks.core.benchmark_models import BenchmarkInputs
 from tasks.core.benchmark_patterns import (
     CONCURRENT,
@@ -14,9 +12,9 @@ from tasks.core.benchmark_patterns import (
     Pattern,
     bind,
     define,
-    failed,
     list_patterns,
     normalise,
+    refusals,
 )
 from tasks.core.database import Connection, Database, connect
 from tasks.core.models import AnswerCheck
@@ -37,13 +35,11 @@ async def compare_answers(
     :raises StepFailed: if a form cannot run, for instance because one of the models is not there.
     """
     async with connect(database, schema=schema, purpose="compare answers", settings=SETTINGS) as connection:
-        try:
+        with refusals():
             await define(connection)
             every = [one for one in await list_patterns(connection) if one.test_name != STATISTICS]
             async with connection.transaction(isolation="repeatable_read"):
                 return [await _compare(connection, one, inputs, benchmark_writes=benchmark_writes) for one in every]
-        except asyncpg.PostgresError as error:
-            raise failed(error) from error
 
 
 async def _compare(

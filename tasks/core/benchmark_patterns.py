@@ -6,18 +6,17 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, TypeAlias
 from uuid import UUID
 
-import asyncpg
-
-from tasks.core import errors, sql_files
+from tasks.core import sql_files
 from tasks.core.benchmark_models import BenchmarkInputs
 from tasks.core.database import Connection
-from tasks.core.translation import CONNECTION_LOST
+from tasks.core.translation import translated
 
 Row: TypeAlias = "Sequence[Any]"  # an asyncpg Record is one
 
@@ -63,16 +62,9 @@ async def list_patterns(connection: Connection) -> list[Pattern]:
     return [Pattern(**dict(row)) for row in rows]
 
 
-def failed(error: asyncpg.PostgresError) -> errors.MigrationToolError:
-    """What to raise where the server refused a statement of the benchmark, or is gone."""
-    if isinstance(error, CONNECTION_LOST):
-        return errors.ConnectionLost(step="the benchmark", reason=str(error))
-    return errors.StepFailed(
-        step="The benchmark",
-        sqlstate=getattr(error, "sqlstate", "?"),
-        reason=getattr(error, "message", None) or str(error),
-        remedy=getattr(error, "hint", None) or "No data was changed; mend the cause and run it again.",
-    )
+def refusals() -> AbstractContextManager[None]:
+    """What the server refuses in the body, in our words."""
+    return translated("The benchmark", "No data was changed; mend the cause and run it again.")
 
 
 def bind(statement: str, inputs: BenchmarkInputs, *, user_id: UUID | None = None) -> tuple[str, list[Any]]:

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
-from tasks.core import errors, locks, run, scripts, sql_files
+from tasks.core import locks, run, scripts, sql_files
 from tasks.core.database import Connection
 from tasks.core.models import DomainStatusResult, LockHold, Model
 from tasks.core.pace import Pacer, next_size
@@ -209,14 +209,8 @@ class _Batches:
             if not left:
                 return
             if now > deadline:
-                holders = await locks.describe_holders(self.connection, {"generated_domains": "ACCESS EXCLUSIVE"})
-                raise errors.LockNotGranted(
-                    statement=f"The batch of domains {', '.join(left)}",
-                    seconds=self.limits.lock_wait_limit_seconds,
-                    attempts=rounds + 1,
-                    lock_timeout_ms=self.limits.lock_timeout_ms,
-                    blockers=holders or "nobody any more",
-                )
+                what = f"The batch of domains {', '.join(left)}"
+                raise await locks.not_granted(self.connection, what, "generated_domains", self.limits, rounds + 1)
             after, rounds = (LEAST_KEY, LEAST_KEY), rounds + 1
             await asyncio.sleep(PAUSE_BETWEEN_ROUNDS_SECONDS)
 

@@ -131,6 +131,19 @@ async def under_lock(
             await asyncio.sleep(pause)
 
 
+async def not_granted(
+    connection: Connection, what: str, table: str, limits: LockLimits, attempts: int
+) -> errors.LockNotGranted:
+    """The error for rows of a table that stay locked longer than the limits allow, with who holds the table."""
+    return errors.LockNotGranted(
+        statement=what,
+        seconds=limits.lock_wait_limit_seconds,
+        attempts=attempts,
+        lock_timeout_ms=limits.lock_timeout_ms,
+        blockers=await describe_holders(connection, {table: "ACCESS EXCLUSIVE"}) or "nobody any more",
+    )
+
+
 async def describe_holders(connection: Connection, wanted: Mapping[str, str]) -> str:
     """Who holds locks that conflict with those wanted (table name to lock mode), in words; empty where nobody does."""
     harmless = set.intersection(*(set(HARMLESS[mode]) for mode in wanted.values()))

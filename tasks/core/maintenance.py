@@ -15,6 +15,7 @@ from tasks.core.bloat import IndexBloat, bloated, measure_bloat, rebuild
 from tasks.core.database import Connection, Database, connect
 from tasks.core.models import Model
 from tasks.core.settings import LockLimits
+from tasks.core.translation import translated
 from tasks.core.upkeep_settings import BloatLimits
 
 log = logging.getLogger(__name__)
@@ -106,14 +107,13 @@ async def maintain(
     # ANALYZE may wait longer for its lock than DDL may: whoever writes does not queue behind it.
     bounds = scripts.SESSION_LIMITS | {"statement_timeout": f"{limits.statement_timeout_seconds:.0f}s"}
     async with connect(database, schema=schema, purpose="maintenance", settings=bounds) as connection:
-        try:
-            found = [MaintenanceAction(**row) for row in await connection.fetch(sql_files.query("maintain_indexes"))]
-        except asyncpg.UndefinedFunctionError as error:
-            raise errors.NotMigrated(
-                name="maintain_phases_indexes()", database=database.database, schema=schema
-            ) from error
-        except asyncpg.PostgresError as error:
-            raise scripts.failed("maintain_phases_indexes()", error) from error
+        function = "maintain_phases_indexes()"
+        with translated(function, scripts.REMEDY):
+            try:
+                rows = await connection.fetch(sql_files.query("maintain_indexes"))
+            except asyncpg.UndefinedFunctionError as error:
+                raise errors.NotMigrated(name=function, database=database.database, schema=schema) from error
+        found = [MaintenanceAction(**row) for row in rows]
         invalid = await _list_invalid(connection)
         measured = await measure_bloat(connection)
         unfit = {index["index_name"] for index in invalid}

@@ -108,7 +108,7 @@ async def recount(
 
 async def _repair(connection: Connection, one: Miscounted, run_id: str, limits: LockLimits) -> list[int] | None:
     """What was written; None if the campaign is gone, or has become right."""
-    started, attempts = time.monotonic(), 0
+    deadline, attempts = time.monotonic() + limits.lock_wait_limit_seconds, 0
     while True:
         attempts += 1
         try:
@@ -124,14 +124,7 @@ async def _repair(connection: Connection, one: Miscounted, run_id: str, limits: 
                     await run.note(connection, run_id, "metrics", detail, 1)
                 return counted
         except locks.RETRIED as error:
-            waited = time.monotonic() - started
-            if waited > limits.lock_wait_limit_seconds:
-                holders = await locks.describe_holders(connection, {"campaigns": "ACCESS EXCLUSIVE"})
-                raise errors.LockNotGranted(
-                    statement=f"The repair of campaign {one.campaign_id}",
-                    seconds=waited,
-                    attempts=attempts,
-                    lock_timeout_ms=limits.lock_timeout_ms,
-                    blockers=holders or "nobody any more",
-                ) from error
+            if time.monotonic() > deadline:
+                what = f"The repair of campaign {one.campaign_id}"
+                raise await locks.not_granted(connection, what, "campaigns", limits, attempts) from error
             await asyncio.sleep(PAUSE_SECONDS)

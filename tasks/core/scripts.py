@@ -14,13 +14,13 @@ import asyncpg
 from tasks.core import errors, sql_files
 from tasks.core.database import Connection
 from tasks.core.progress import Progress
-from tasks.core.translation import CONNECTION_LOST
+from tasks.core.translation import translated
 
 RUN_ID_SETTING = "migration.run_id"
 # What waits longer for a lock, or runs longer, than any of these scripts needs.
 SESSION_LIMITS = {"lock_timeout": "10s", "statement_timeout": "1h"}
 REACHED = re.compile(r"(\d+) of (\d+)")
-NO_HINT = "Mend what it names and run again."
+REMEDY = "Mend what it names and run again."
 
 
 @dataclass(frozen=True)
@@ -54,16 +54,15 @@ async def run_script(connection: Connection, name: str, *, run_id: str, what: st
     started = time.monotonic()
     statements = sql_files.statements(sql_files.script(name))
     complaint: str | None = None
-    async with heard(connection, what, progress):
-        for number, statement in enumerate(statements, start=1):
-            try:
-                await connection.execute(statement)
-            except asyncpg.RaiseError as error:
-                if number < len(statements):
-                    raise failed(f"{name}.sql", error) from error
-                complaint = error.args[0]
-            except asyncpg.PostgresError as error:
-                raise failed(f"{name}.sql", error) from error
+    with translated(f"{name}.sql", REMEDY):
+        async with heard(connection, what, progress):
+            for number, statement in enumerate(statements, start=1):
+                try:
+                    await connection.execute(statement)
+                except asyncpg.RaiseError as error:
+                    if number < len(statements):
+                        raise
+                    complaint = error.args[0]
     return ScriptRun(name, len(statements), time.monotonic() - started, complaint)
 
 
@@ -87,15 +86,6 @@ async def heard(connection: Connection, what: str, progress: Progress) -> AsyncI
         yield
     finally:
         connection.remove_log_listener(hear)
-
-
-def failed(step: str, error: asyncpg.PostgresError) -> errors.MigrationToolError:
-    """The driver's error as ours: ConnectionLost, after which a retry can help, or StepFailed with the server's own hint."""
-    if isinstance(error, CONNECTION_LOST):
-        return errors.ConnectionLost(step=step, reason=str(error))
-    return errors.StepFailed(
-        step=step, sqlstate=error.sqlstate, reason=error.args[0], remedy=getattr(error, "hint", None) or NO_HINT
-    )
 
 
 async def read_results(

@@ -7,7 +7,7 @@ import logging
 import time
 from uuid import UUID
 
-from tasks.core import collisions, domain_status, errors, locks, run, sql_files, state, toolkit
+from tasks.core import collisions, domain_status, locks, run, sql_files, state, toolkit
 from tasks.core.database import Connection, Database
 from tasks.core.models import LockHold, TransformResult
 from tasks.core.pace import Pacer, next_size
@@ -129,14 +129,8 @@ async def _fill(
             return done, batches, longest
         deadline = deadline or time.monotonic() + parameters.locks.lock_wait_limit_seconds
         if time.monotonic() > deadline:
-            holders = await locks.describe_holders(connection, {"campaigns": "ACCESS EXCLUSIVE"})
-            raise errors.LockNotGranted(
-                statement=f"The batch of campaigns {', '.join(left)}",
-                seconds=parameters.locks.lock_wait_limit_seconds,
-                attempts=batches,
-                lock_timeout_ms=parameters.locks.lock_timeout_ms,
-                blockers=holders or "nobody any more",
-            )
+            what = f"The batch of campaigns {', '.join(left)}"
+            raise await locks.not_granted(connection, what, "campaigns", parameters.locks, batches)
         after = None
         await asyncio.sleep(PAUSE_BETWEEN_ROUNDS_SECONDS)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,10 +23,14 @@ CONNECTION_LOST = (
 FOUND_CLOSED = (asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
+# Where our own SQL raises: a block of a script, or one of our functions.
+OURS = re.compile(r"function (inline_code_block|(\S+\.)?(migration|campaign_metrics|maintain_phases)_\w+)")
+
+
 def _raised_by(error: asyncpg.PostgresError) -> str | None:
-    """Whose words an error without a code of its own is: a trigger's, as a rule, of the application's."""
+    """Whose words an error without a code of its own is, if not ours: a trigger's, as a rule, of the application's."""
     context = getattr(error, "context", None)
-    if not isinstance(error, asyncpg.RaiseError) or not context:
+    if not isinstance(error, asyncpg.RaiseError) or not context or OURS.search(context.splitlines()[0]):
         return None
     return (
         f"It was raised by {context.splitlines()[0]}: let it pass this migration, or switch its trigger off meanwhile"

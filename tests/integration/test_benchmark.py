@@ -13,7 +13,7 @@ from tasks.core.benchmark_answers import compare_answers
 from tasks.core.benchmark_models import BenchmarkInputs, BenchmarkRun
 from tasks.core.comparison import compare
 from tasks.core.database import Connection, Database, connect
-from tasks.core.errors import StepFailed
+from tasks.core.errors import ConnectionLost, StepFailed
 
 SCRIPT = sql_files.SCRIPTS / "performance-benchmark.sql"
 TRANSFORM = sql_files.SCRIPTS / "migrate-campaign-data.sql"
@@ -238,6 +238,25 @@ async def test_a_database_that_is_none_of_ours_is_refused(empty_database: Databa
     with pytest.raises(StepFailed, match="has no tables campaigns and generated_domains") as caught:
         await measure(empty_database)
     assert "search_path" in str(caught.value)
+
+
+async def test_connections_that_are_cut_are_lost_connections_which_a_retry_can_help(legacy_database: Database) -> None:
+    cuts: list[asyncio.Task[None]] = []
+
+    async def cut() -> None:
+        async with connect(legacy_database) as connection:
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+
+    def heard(*_: object) -> None:
+        if not cuts:
+            cuts.append(asyncio.create_task(cut()))
+
+    with pytest.raises(ConnectionLost, match="The benchmark"):
+        await measure(legacy_database, progress=heard)
+    await asyncio.gather(*cuts)
 
 
 @pytest.fixture

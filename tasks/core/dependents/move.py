@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import asyncpg
-
 from tasks.core import errors, locks, run, sql_files
 from tasks.core.database import Connection, Database
 from tasks.core.dependents.compatibility import READER_VIEW, VIEW, is_there, statements
@@ -15,7 +13,7 @@ from tasks.core.dependents.model import Dependent
 from tasks.core.models import LockHold
 from tasks.core.progress import Progress
 from tasks.core.settings import LockLimits
-from tasks.core.translation import CONNECTION_LOST
+from tasks.core.translation import translated
 
 # Where the records stand among those of 000035: after the legacy columns are back, before the phases go. Materialized views come
 # first: the views that read them are bound to the new ones as they are, moved or not, and then get their own definitions back.
@@ -50,20 +48,11 @@ async def move_dependents(
         for number, group in enumerate(groups):
             named = described(group)
             progress(f"dependents: {named}", number, len(groups))
-            try:
+            with translated(f"moving {named}", "It is as it was. Drop or rewrite it and run again."):
                 if group[0].kind == "materialized view":
                     await _swap(connection, group, limits, run_id, holds)
                 else:
                     await _replace(connection, group[0], limits, run_id, holds)
-            except CONNECTION_LOST:
-                raise
-            except asyncpg.PostgresError as error:
-                raise errors.StepFailed(
-                    step=f"moving {named}",
-                    sqlstate=error.sqlstate,
-                    reason=str(error),
-                    remedy="It is as it was. Drop or rewrite it and run again.",
-                ) from error
     return holds
 
 

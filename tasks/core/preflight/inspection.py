@@ -28,7 +28,7 @@ from tasks.core.preflight.subject import Subject, listed
 from tasks.core.progress import Progress, unheard
 from tasks.core.settings import MigrateParameters
 from tasks.core.state import read_state
-from tasks.core.translation import CONNECTION_LOST
+from tasks.core.translation import translated
 
 LOCK_SECONDS, STATEMENT_SECONDS = 10, 300
 SHOWN_IN_SUMMARY = 5
@@ -99,23 +99,18 @@ async def run_preflight(
     """
     await refuse_transaction_pooling(database)
     async with connect(database, schema=parameters.schema_name, purpose="preflight", settings=SETTINGS) as connection:
-        try:
-            async with connection.transaction(isolation="repeatable_read", readonly=True):
-                return await inspect(connection, database, parameters, progress, for_apply=for_apply)
-        except asyncpg.LockNotAvailableError as error:
-            raise errors.LockNotGranted(
-                statement="Reading the campaign tables",
-                seconds=LOCK_SECONDS,
-                attempts=1,
-                lock_timeout_ms=LOCK_SECONDS * 1000,
-                blockers=await _who_holds(database, parameters),
-            ) from error
-        except CONNECTION_LOST as error:
-            raise errors.ConnectionLost(step="preflight", reason=str(error)) from error
-        except asyncpg.PostgresError as error:
-            raise errors.StepFailed(
-                step="preflight", sqlstate=error.sqlstate, reason=str(error), remedy="Nothing was changed."
-            ) from error
+        with translated("preflight", "Nothing was changed."):
+            try:
+                async with connection.transaction(isolation="repeatable_read", readonly=True):
+                    return await inspect(connection, database, parameters, progress, for_apply=for_apply)
+            except asyncpg.LockNotAvailableError as error:
+                raise errors.LockNotGranted(
+                    statement="Reading the campaign tables",
+                    seconds=LOCK_SECONDS,
+                    attempts=1,
+                    lock_timeout_ms=LOCK_SECONDS * 1000,
+                    blockers=await _who_holds(database, parameters),
+                ) from error
 
 
 async def inspect(
