@@ -74,12 +74,11 @@ class Copies:
                 recorder.current().detail(clone.sentence)
             return self._on(clone), await self.after()
         with recorder.current().step("control-copies"):
-            made = []
-            for _ in range(2):
-                copied = await self.cloner.by_template()
-                made.append(copied if isinstance(copied, Clone) else await self.cloner.by_restoring(copied))
-            recorder.current().detail(made[0].sentence)
-        return self._on(made[0]), self._on(made[1])
+            copied = await self.cloner.by_template()
+            first = copied if isinstance(copied, Clone) else await self.cloner.by_restoring(copied)
+            second = await self.cloner.again(first)
+            recorder.current().detail(first.sentence)
+        return self._on(first), self._on(second)
 
     def _on(self, clone: Clone) -> Ground:
         place = self.cloner.as_database(clone)

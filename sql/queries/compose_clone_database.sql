@@ -1,4 +1,5 @@
--- May this database be copied by TEMPLATE, and by which statements? $1: the copy's name, $2: a text for its comment.
+-- May a database be copied by TEMPLATE, and by which statements? $1: the copy's name, $2: a text for its comment, $3: the
+-- database's name, this one if NULL.
 SELECT
     d.datname::text AS database_name,
     pg_database_size(d.oid) AS bytes,
@@ -19,4 +20,4 @@ SELECT
     format('DROP DATABASE IF EXISTS %I WITH (FORCE)', $1::text) AS drop_statement
 FROM pg_database AS d
 JOIN pg_roles AS r ON r.rolname = current_user
-WHERE d.datname = current_database()
+WHERE d.datname = coalesce($3::text, current_database())

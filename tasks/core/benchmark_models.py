@@ -69,7 +69,7 @@ class Clone(Model):
     def sentence(self) -> str:
         how = {
             "template": "a copy by CREATE DATABASE ... TEMPLATE, with the layout and bloat of the original",
-            "backup": "this run's backup, restored: without bloat, which flatters it",
+            "backup": "a backup, restored: without bloat, which flatters it",
             "dump": "a fresh dump, restored: without bloat, which flatters it",
         }[self.method]
         reason = f" (not by TEMPLATE: {self.why})" if self.why else ""

@@ -90,6 +90,20 @@ class Cloner:
             return str(error)
         return await self._made(name, "template", started, "", plan["mark_statement"])
 
+    async def again(self, clone: Clone) -> Clone:
+        """A second copy of the same state: nobody is connected to the first one, whatever happens to the original.
+
+        Raises:
+            CloneFailed: in the words of the server.
+        """
+        started = time.monotonic()
+        name, plan = await self._plan(clone.database)
+        try:
+            await (await self.session()).execute(plan["copy_statement"])
+        except asyncpg.PostgresError as error:
+            raise errors.CloneFailed(database=clone.database, reason=str(error).rstrip(".")) from error
+        return await self._made(name, clone.method, started, clone.why, plan["mark_statement"])
+
     async def by_restoring(self, why: str, backup: BackupManifest | None = None) -> Clone:
         """A copy by pg_restore, from this backup or from a dump that is made for it.
 
@@ -165,14 +179,14 @@ class Cloner:
             await asyncio.sleep(0.2)
         return True
 
-    async def _plan(self) -> tuple[str, asyncpg.Record]:
-        """A new name, ours from now on, and the statements for it."""
+    async def _plan(self, source: str | None = None) -> tuple[str, asyncpg.Record]:
+        """A new name, ours from now on, and the statements for it: a copy of the original, or of another copy."""
         name = clone_name(self.database.database)
         connection = await self.session()
         await connection.fetchval("SELECT pg_try_advisory_lock($1)", lock_key(name))
         self.names.append(name)
         plan = await connection.fetchrow(
-            sql_files.query("compose_clone_database"), name, f"{MARK} {self.database.database}"
+            sql_files.query("compose_clone_database"), name, f"{MARK} {self.database.database}", source
         )
         assert plan is not None
         return name, plan

@@ -342,6 +342,23 @@ def test_the_quarterly_benchmark_finds_a_lost_index_and_fails_with_9_where_that_
     assert failed.report["benchmark"]["trend"]["regressions"][0]["plan_change"] == "critical"
 
 
+def test_a_backup_from_before_is_timed_beside_a_database_that_has_changed_since(shell: Shell, tmp_path: Path) -> None:
+    database, backup = shell.database(), tmp_path / "backup"
+    arguments = ("--mode", "apply", "--backup-directory", str(backup), *QUICK)
+    assert shell.run("flows.migrate", database, *arguments).explained(0, "succeeded")
+    shell.execute(database, "UPDATE campaigns SET name = name || ' of today'")
+
+    done = shell.run("flows.benchmark", database, "--paired", "--before-backup", str(backup), *QUICK)
+
+    assert done.explained(0, "succeeded")
+    assert "not by TEMPLATE: it is the state of a backup" in done.out
+    assert done.report is not None
+    patterns = {one["name"]: one for one in done.report["benchmark"]["patterns"]}
+    assert patterns["large_result_set"]["improvement_percent"] is not None
+    assert "the answer was another one after" in patterns["large_result_set"]["note"]
+    assert shell.databases_named(f"{database.database}_benchmark_") == []
+
+
 @pytest.mark.large
 def test_a_control_run_times_two_copies_in_turn_and_leaves_none(shell: Shell) -> None:
     database = shell.database()

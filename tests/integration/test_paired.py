@@ -175,6 +175,18 @@ async def test_a_copy_by_template_needs_that_nobody_is_connected_and_says_so(leg
     assert await databases(legacy_database) == []
 
 
+async def test_a_second_copy_is_of_the_same_state_though_the_original_goes_on(legacy_database: Database) -> None:
+    async with cloner(legacy_database) as making:
+        first = await making.by_restoring("as a test")
+        await execute(legacy_database, "DELETE FROM generated_domains WHERE offset_index = 0")
+        second = await making.again(first)
+        assert (second.method, second.why) == (first.method, first.why)
+        for clone in (first, second):
+            async with connect(making.as_database(clone)) as copy:
+                assert await copy.fetchval("SELECT count(*) FROM generated_domains") == 6_000
+    assert await databases(legacy_database) == []
+
+
 async def test_a_role_that_may_not_copy_is_told_why(legacy_database: Database) -> None:
     await execute(legacy_database, "CREATE ROLE copier LOGIN PASSWORD 'copier'")
     try:
