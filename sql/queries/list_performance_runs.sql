@@ -3,7 +3,7 @@
 WITH numbered AS (
     SELECT r.run_id, min(r.id) AS began, row_number() OVER (ORDER BY min(r.id) DESC) AS age, count(*) OVER () AS runs
     FROM migration_performance_results AS r
-    WHERE r.architecture_type = $1 AND r.details ->> 'method' = 'client' AND r.details ->> 'database' = current_database()
+    WHERE r.architecture_type = $1 AND r.details ->> 'method' = 'client, warm' AND r.details ->> 'database' = current_database()
     GROUP BY r.run_id
 ), latest AS (
     -- A step that was tried again has measured twice under one run.

@@ -101,7 +101,8 @@ async def measure(
 ) -> BenchmarkRun:
     """Time every pattern on the architecture that the catalog shows, and keep the results in the database.
 
-    A warm-up that does not count, then `rounds` rounds, each in a random order of its own. Patterns that write come
+    A warm-up that does not count, then `rounds` rounds, each in a random order of its own; what only reads runs twice in
+    a row there, and the second time counts. Patterns that write come
     last, so that their dead rows slow no other, and are always rolled back.
 
     :param parameters: the inputs of an earlier run, to ask the same questions again; drawn from the data if None.

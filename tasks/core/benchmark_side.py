@@ -125,8 +125,13 @@ class Side:
         one.work = await self._work(one)
 
     async def time(self, one: Measured) -> None:
-        """One execution that counts; of a pattern that writes nothing remains."""
+        """One execution that counts; of a pattern that writes nothing remains.
+
+        One that only reads has just been executed without counting: what another pattern left in the processor's caches,
+        or asked of a sleeping session, tells nothing about this one.
+        """
         if not one.pattern.writes:
+            await self._answer(one)
             one.times.append((await self._answer(one))[0])
             return
         elapsed, rows = await self._rolled_back(one, count_work=False)
