@@ -8,6 +8,7 @@ from tasks.core.dependents import move_dependents
 from tasks.core.duplicates_online import drop_duplicates
 from tasks.core.models import LockHold
 from tasks.core.progress import Progress
+from tasks.core.rebuilds import rebuild_grown
 from tasks.core.settings import LockLimits, MigrateParameters
 from tasks.core.translation import translated
 from tasks.core.watch import watched_vacuum
@@ -52,6 +53,7 @@ async def apply_core_migrations(
             holds += await collisions.keep_aside(connection, limits, run_id)
             await indexes.build(database, schema, limits, run_id, progress, holds)
             holds += await drop_duplicates(database, schema, limits, run_id, progress, keep=parameters.keep_duplicates)
+            await rebuild_grown(database, schema, limits, run_id, progress)
             async with golang_migrate.locked(connection, wait_seconds=limits.lock_wait_limit_seconds):
                 await _run_files(connection, parameters, run_id, holds, progress)
             await locks.set_limits(connection, limits, locks=False)

@@ -11,6 +11,7 @@ from tasks.core import (
     errors,
     golang_migrate,
     locks,
+    rebuilds,
     run,
     sql_files,
     state,
@@ -125,6 +126,7 @@ async def _take_back(
     # A golang-migrate at work is waited for before anything else; its locks are not held during index builds.
     async with golang_migrate.locked(connection, wait_seconds=limits.lock_wait_limit_seconds):
         await _check_version(connection, parameters)
+    await rebuilds.drop_leftovers(connection)
     restored = None
     if parameters.restore_data:
         progress("restoring campaigns", 0, None)

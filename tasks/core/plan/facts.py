@@ -17,6 +17,7 @@ from tasks.core.function_bodies import LegacyFunction, find_legacy_functions
 from tasks.core.legacy_statements import StatementReport
 from tasks.core.models import State
 from tasks.core.plan.speed import Speed, measure
+from tasks.core.rebuilds import find_grown
 from tasks.core.rehearsal import CannotRehearse, Rehearsal, rehearse, taken_back
 from tasks.core.settings import MigrateParameters
 from tasks.core.state import read_state
@@ -67,6 +68,7 @@ class Facts:
     results: list[str]
     status_trigger: asyncpg.Record
     status_changes: int
+    grown: list[asyncpg.Record]
     functions: list[LegacyFunction]
     statements: StatementReport
     ledger_is_there: bool
@@ -114,6 +116,7 @@ async def _gather(connection: Connection, parameters: MigrateParameters, stateme
     speed = await measure(
         connection, schema, campaigns, [_as_row(one) for one in indexes], has_stand_in=rehearsal is not None
     )
+    status_changes = await _status_changes(connection, parameters) if results else 0
     return Facts(
         state=state, parameters=parameters, legacy=legacy, done=done, speed=speed,
         to_fill=speed.sizes.campaigns_rows if to_fill < 0 else to_fill, rehearsal=rehearsal,
@@ -121,7 +124,7 @@ async def _gather(connection: Connection, parameters: MigrateParameters, stateme
         swaps=await _swaps(connection, rehearsal), materialized=await _materialized(connection, rehearsal),
         duplicates=duplicates, has_version_table=version_table, version=version,
         results=[row["table_name"] for row in results if row["problem"] is None], status_trigger=status_trigger,
-        status_changes=await _status_changes(connection, parameters) if results else 0,
+        status_changes=status_changes, grown=await find_grown(connection, to_settle=status_changes),
         functions=functions, statements=statements,
     )  # fmt: skip
 
