@@ -14,6 +14,7 @@ import asyncpg
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from tasks.core import errors, sql_files
+from tasks.core.translation import unbroken
 
 APPLICATION_NAME = "campaign-phases-migration"
 CONNECT_TIMEOUT_SECONDS = 15.0
@@ -96,18 +97,20 @@ async def connect(
     :param purpose: shown in pg_stat_activity behind our name.
     :param settings: server settings for this session, such as statement_timeout.
     :raises ServerUnreachable, LoginRefused, DatabaseMissing, BadInput: with the remedy in the message.
+    :raises ConnectionLost: it was there for a moment.
     """
     connection = await _open(database, purpose)
     connection.add_log_listener(_log_notice)
     try:
         wanted = {**PLAIN_SETTINGS, **(settings or {})}
-        await connection.execute(sql_files.query("set_session"), list(wanted), list(wanted.values()))
-        if schema is not None:
-            await connection.fetchval(
-                "SELECT set_config('search_path', concat_ws(', ', quote_ident($1),"
-                " nullif(current_setting('search_path'), '')), false)",
-                schema,
-            )
+        with unbroken("connecting"):
+            await connection.execute(sql_files.query("set_session"), list(wanted), list(wanted.values()))
+            if schema is not None:
+                await connection.fetchval(
+                    "SELECT set_config('search_path', concat_ws(', ', quote_ident($1),"
+                    " nullif(current_setting('search_path'), '')), false)",
+                    schema,
+                )
         yield connection
     finally:
         connection.remove_log_listener(_log_notice)
@@ -140,6 +143,8 @@ async def _open(database: Database, purpose: str) -> Connection:
             reason=error.args[0],
             remedy="Name the certificates with sslrootcert",
         ) from error
+    except (asyncpg.ConnectionDoesNotExistError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError) as error:
+        raise errors.ServerUnreachable(**reach, reason=str(error)) from error  # it went away while it was answering
     except asyncpg.PostgresError as error:  # password, pg_hba.conf, no right to connect, a database that takes nobody
         reason = ": ".join(filter(None, [error.args[0], error.detail])).rstrip(".")
         raise errors.LoginRefused(**reach, user=database.user, database=database.database, reason=reason) from error

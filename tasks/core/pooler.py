@@ -6,6 +6,7 @@ import asyncpg
 
 from tasks.core import errors
 from tasks.core.database import Connection, Database, connect
+from tasks.core.translation import unbroken
 
 SESSION = "SELECT pg_backend_pid()"
 # What a session says that does not know what was prepared in another.
@@ -17,20 +18,22 @@ async def refuse_transaction_pooling(database: Database) -> None:
 
     Raises:
         TransactionPooling: if a connection changes sessions, or two connections share one.
+        ConnectionLost: if a session ended meanwhile.
     """
-    try:
-        async with (
-            connect(database, purpose="session check") as first,
-            connect(database, purpose="session check") as second,
-        ):
-            proof = await _find_sharing(first, second)
-    except FOREIGN_STATEMENTS as error:
-        proof = str(error).splitlines()[0]
-    except asyncpg.ConnectionDoesNotExistError as error:
-        # In statement mode a pooler does not even let a transaction begin.
-        if "pooling" not in str(error):
-            raise
-        proof = str(error)
+    with unbroken("session check"):
+        try:
+            async with (
+                connect(database, purpose="session check") as first,
+                connect(database, purpose="session check") as second,
+            ):
+                proof = await _find_sharing(first, second)
+        except FOREIGN_STATEMENTS as error:
+            proof = str(error).splitlines()[0]
+        except asyncpg.ConnectionDoesNotExistError as error:
+            # In statement mode a pooler does not even let a transaction begin.
+            if "pooling" not in str(error):
+                raise
+            proof = str(error)
     if proof is not None:
         raise errors.TransactionPooling(host=database.host, port=database.port, proof=proof)
 

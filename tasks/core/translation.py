@@ -38,6 +38,26 @@ def _raised_by(error: asyncpg.PostgresError) -> str | None:
 
 
 @contextmanager
+def unbroken(step: str) -> Iterator[None]:
+    """Translate what the driver raises in the body if the session is gone, and nothing else.
+
+    Args:
+        step: named in the message.
+
+    Raises:
+        ConnectionLost: a retry can help.
+    """
+    try:
+        yield
+    except CONNECTION_LOST as error:
+        raise errors.ConnectionLost(step=step, reason=str(error) or type(error).__name__) from error
+    except FOUND_CLOSED as error:
+        if "connection is closed" not in str(error) and "another operation (2) is in progress" not in str(error):
+            raise
+        raise errors.ConnectionLost(step=step, reason=str(error)) from error
+
+
+@contextmanager
 def translated(step: str, remedy: str) -> Iterator[None]:
     """Translate what the driver raises in the body.
 
@@ -50,13 +70,8 @@ def translated(step: str, remedy: str) -> Iterator[None]:
         StepFailed: with the server's words and its hint.
     """
     try:
-        yield
-    except CONNECTION_LOST as error:
-        raise errors.ConnectionLost(step=step, reason=str(error) or type(error).__name__) from error
-    except FOUND_CLOSED as error:
-        if "connection is closed" not in str(error) and "another operation (2) is in progress" not in str(error):
-            raise
-        raise errors.ConnectionLost(step=step, reason=str(error)) from error
+        with unbroken(step):
+            yield
     except asyncpg.PostgresError as error:
         # The driver's own text of an error has its detail and hint on lines of their own.
         said = (str(error.args[0]), getattr(error, "detail", None), getattr(error, "hint", None), _raised_by(error))
