@@ -568,6 +568,10 @@ BEGIN
         END IF;
     ELSE
         IF current_setting('lock_timeout') = '0' THEN
+            -- An autovacuum gives way to a lock that has waited for deadlock_timeout, and whoever writes does not wait behind this.
+            PERFORM set_config('lock_timeout', (SELECT s.setting::integer + 1000 FROM pg_settings AS s
+                                                WHERE s.name = 'deadlock_timeout')::text || 'ms', true);
+            LOCK TABLE generated_domains, campaigns IN SHARE UPDATE EXCLUSIVE MODE;
             PERFORM set_config('lock_timeout', '900ms', true);
         END IF;
         DROP VIEW IF EXISTS campaign_performance_metrics;

@@ -1643,6 +1643,7 @@ CREATE OR REPLACE FUNCTION migration_hand_over()
 RETURNS void LANGUAGE plpgsql AS $function$
 DECLARE
     home CONSTANT oid := quote_ident(current_schema())::regnamespace;
+    unlimited CONSTANT boolean := current_setting('lock_timeout') = '0';
     keeper name;
     made record;
 BEGIN
@@ -1655,7 +1656,7 @@ BEGIN
       AND (r.rolsuper OR r.rolbypassrls OR NOT EXISTS (
             SELECT FROM pg_class AS f
             WHERE f.oid IN (c.oid, to_regclass(format('%I.generated_domains', current_schema()))) AND f.relforcerowsecurity));
-    IF current_setting('lock_timeout') = '0' THEN
+    IF unlimited THEN
         PERFORM set_config('lock_timeout', '900ms', true);
     END IF;
     FOR made IN
@@ -1702,6 +1703,9 @@ BEGIN
             EXECUTE format('ALTER FUNCTION %s OWNER TO %I', made.function, keeper);
         END IF;
     END LOOP;
+    IF unlimited THEN
+        PERFORM set_config('lock_timeout', '0', true);
+    END IF;
 END
 $function$;
 
@@ -1744,6 +1748,10 @@ BEGIN
         RETURN;
     END IF;
     IF current_setting('lock_timeout') = '0' THEN
+        -- An autovacuum gives way to a lock that has waited for deadlock_timeout, and whoever writes does not wait behind this.
+        PERFORM set_config('lock_timeout', (SELECT s.setting::integer + 1000 FROM pg_settings AS s
+                                            WHERE s.name = 'deadlock_timeout')::text || 'ms', true);
+        LOCK TABLE generated_domains, campaigns IN SHARE UPDATE EXCLUSIVE MODE;
         PERFORM set_config('lock_timeout', '900ms', true);
     END IF;
     filled := migration_transform();

@@ -472,6 +472,7 @@ $block$;
 DO $block$
 DECLARE
     home CONSTANT oid := quote_ident(current_schema())::regnamespace;
+    unlimited CONSTANT boolean := current_setting('lock_timeout') = '0';
     keeper name;
     made record;
 BEGIN
@@ -484,7 +485,7 @@ BEGIN
       AND (r.rolsuper OR r.rolbypassrls OR NOT EXISTS (
             SELECT FROM pg_class AS f
             WHERE f.oid IN (c.oid, to_regclass(format('%I.generated_domains', current_schema()))) AND f.relforcerowsecurity));
-    IF current_setting('lock_timeout') = '0' THEN
+    IF unlimited THEN
         PERFORM set_config('lock_timeout', '900ms', true);
     END IF;
     FOR made IN
@@ -531,6 +532,9 @@ BEGIN
             EXECUTE format('ALTER FUNCTION %s OWNER TO %I', made.function, keeper);
         END IF;
     END LOOP;
+    IF unlimited THEN
+        PERFORM set_config('lock_timeout', '0', true);
+    END IF;
 END
 $block$;
 -- end block: hand_over

@@ -14,7 +14,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from tasks.core import core_migrations, errors, locks, rollback, run, state, transform
+from tasks.core import core_migrations, errors, locks, rollback, run, sql_files, state, transform
 from tasks.core.database import Connection, Database, connect
 from tasks.core.models import State
 from tasks.core.progress import unheard
@@ -306,20 +306,42 @@ async def test_maintenance_is_waited_for_without_a_writer_noticing(legacy_databa
 
 async def test_an_autovacuum_gives_way(private_server: PostgresServer) -> None:
     """It does so only for a lock that has waited for deadlock_timeout, longer than writers may be kept waiting."""
-    async with connect(private_server.database()) as connection:
+    database = await with_an_autovacuum_at_work(private_server)
+    result = await do_transform(database)
+    (install,) = [hold for hold in result.locks if "install_metrics" in hold.statement]
+    assert install.held_ms < 100
+    assert "canceling autovacuum task" in private_server.log.read_text()
+
+
+@pytest.mark.parametrize("file", ["000035 up", "000035 down", "migrate-campaign-data"])
+async def test_by_hand_too_an_autovacuum_gives_way(private_server: PostgresServer, file: str) -> None:
+    script = {
+        "000035 up": sql_files.migration(35, "up"),
+        "000035 down": sql_files.migration(35, "down"),
+        "migrate-campaign-data": sql_files.script("migrate-campaign-data"),
+    }[file]
+    database = await with_an_autovacuum_at_work(private_server, migrated=file == "000035 down")
+    async with connect(database) as connection:
+        await connection.execute(script)
+    assert "canceling autovacuum task" in private_server.log.read_text()
+
+
+async def with_an_autovacuum_at_work(server: PostgresServer, *, migrated: bool = False) -> Database:
+    """A sample database whose domains are being vacuumed, so slowly that it does not end."""
+    async with connect(server.database()) as connection:
         await connection.execute("ALTER SYSTEM SET autovacuum_naptime = '1s'")
-    await asyncio.to_thread(private_server.restart)
-    database = await create_database(private_server.database(), "vacuumed")
+    await asyncio.to_thread(server.restart)
+    database = await create_database(server.database(), "vacuumed")
     await build_sample_database(database, campaigns=60, domains=6_000)
     async with connect(database) as connection:
+        if migrated:
+            await connection.execute(sql_files.migration(35, "up"))
         await connection.execute(
             "ALTER TABLE generated_domains SET (autovacuum_vacuum_threshold = 0, autovacuum_vacuum_scale_factor = 0,"
             " autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1)"
         )
         await connection.execute("UPDATE generated_domains SET http_title = 'dead rows'")
-    at_work = "SELECT count(*) FROM pg_stat_progress_vacuum WHERE relid = 'generated_domains'::regclass"
-    await until_true(database, at_work)
-    result = await do_transform(database)
-    (install,) = [hold for hold in result.locks if "install_metrics" in hold.statement]
-    assert install.held_ms < 100
-    assert "canceling autovacuum task" in private_server.log.read_text()
+    await until_true(
+        database, "SELECT count(*) FROM pg_stat_progress_vacuum WHERE relid = 'generated_domains'::regclass"
+    )
+    return database
