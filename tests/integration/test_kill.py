@@ -12,6 +12,7 @@ import random
 import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -47,6 +48,8 @@ BUILD_WAITS = (
 )
 # What the run says of itself when it was struck.
 ENDS = {"sigkill": None, "terminate": "ConnectionLost", "crash": "ConnectionLost", "sigterm": "CancelledError"}
+# The share of the points that every run comes to.
+ALMOST = 0.97
 grounds: dict[tuple[str, bool], Ground] = {}
 
 
@@ -196,11 +199,21 @@ async def test_after_crashes_of_the_server_it_ends_as_if_undisturbed(
     await _crash_at(UP[2::6], ground, driven, private_server)
 
 
+def assert_told(ended: dict[str, Any], error: str | None, point: str | int, ground: Ground) -> None:
+    """A run that was struck says so. How many questions it asks of the server differs by a few from run to run."""
+    if not ended["struck"]:
+        assert isinstance(point, int), f"{point} was not reached: {ended}"
+        assert point > ALMOST * ground.points["migrate"], f"{point} was not reached: {ended}"
+        assert ended.get("done"), ended
+        return
+    assert ended.get("error") == error, f"{point}: {ended}"
+
+
 async def _crash_at(labels: Sequence[str | int], ground: Ground, driven: Driven, server: PostgresServer) -> None:
     database = await ground.copy()
     for label in labels:
         ended = await strike(driven, database, "migrate", label, crash_of(server))
-        assert ended.get("error") == "ConnectionLost", f"{label}: {ended}"
+        assert_told(ended, "ConnectionLost", label, ground)
     await migrate(database)
     await assert_as_undisturbed(database, ground)
 
@@ -259,7 +272,7 @@ async def test_struck_before_any_statement_on_the_way_up(rich_ground: Ground, dr
     for point in range(1, ground.points["migrate"] + 1):
         database = await ground.copy()
         ended = await strike(driven, database, "migrate", point, blow)
-        assert ended.get("error") == ENDS[blow.__name__], f"point {point}: {ended}"
+        assert_told(ended, ENDS[blow.__name__], point, ground)
         await migrate(database)
         await assert_as_undisturbed(database, ground, f"point {point}")
         await ground.tidy()

@@ -205,15 +205,18 @@ async def go_back(database: Database) -> None:
 async def strike(
     driven: Driven, database: Database, work: Work, point: int | str, blow: Blow, *, during: bool = False
 ) -> dict[str, Any]:
-    """Let a child work up to a point, hit it there, and see that what it left makes sense. Returns how it ended."""
+    """Let a child work up to a point, hit it there, and see that what it left makes sense.
+
+    Returns: how it ended, and whether it was `struck`: it may not come to a point that lies near its end.
+    """
     await driven.begin(database, work, stop_at=point, during=during)
     event = await driven.until("point", "done", "error")
     if "point" not in event:
-        return await driven.ended()
+        return {**await driven.ended(), "struck": False}
     await blow(driven, database)
     ended = await driven.ended()
     await assert_version_tells_the_truth(database)
-    return ended
+    return {**ended, "struck": True}
 
 
 async def assert_version_tells_the_truth(database: Database) -> None:
