@@ -52,6 +52,31 @@ BEGIN
         END LOOP;
     END IF;
 
+    -- Copies that interrupted rebuilds left, called after their indexes or, where a name is long, after its beginning.
+    IF to_regclass(format('%I.migration_saved_objects', home)) IS NOT NULL THEN
+        FOR doomed IN EXECUTE format(
+            $copies$
+            SELECT DISTINCT half.relname, half.oid::regclass AS found
+            FROM %1$I.migration_saved_objects AS saved
+            INNER JOIN pg_catalog.pg_index AS whole ON whole.indexrelid = to_regclass(saved.identity)
+            INNER JOIN pg_catalog.pg_class AS called ON called.oid = whole.indexrelid
+            INNER JOIN pg_catalog.pg_index AS copy ON copy.indrelid = whole.indrelid AND NOT copy.indisvalid
+            INNER JOIN pg_catalog.pg_class AS half ON half.oid = copy.indexrelid AND half.relname ~ '_cc(new|old)[0-9]*$'
+            WHERE saved.kind = 'rebuilt index'
+                AND (
+                    called.relname = regexp_replace(half.relname, '_cc(new|old)[0-9]*$', '')
+                    OR octet_length(half.relname) >= 60
+                    AND starts_with(called.relname, regexp_replace(half.relname, '_cc(new|old)[0-9]*$', ''))
+                )
+            $copies$,
+            home
+        )
+        LOOP
+            EXECUTE format('DROP INDEX %s', doomed.found);
+            dropped := dropped || doomed.relname::text;
+        END LOOP;
+    END IF;
+
     -- What an interrupted concurrent build left has no mark yet. It is recognised by name and definition.
     IF to_regprocedure(format('%I.phases_index_definitions()', home)) IS NOT NULL THEN
         FOR doomed IN EXECUTE format(

@@ -1751,7 +1751,10 @@ BEGIN
         -- An autovacuum gives way to a lock that has waited for deadlock_timeout, and whoever writes does not wait behind this.
         PERFORM set_config('lock_timeout', (SELECT s.setting::integer + 1000 FROM pg_settings AS s
                                             WHERE s.name = 'deadlock_timeout')::text || 'ms', true);
-        LOCK TABLE generated_domains, campaigns IN SHARE UPDATE EXCLUSIVE MODE;
+        IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgname = 'campaign_metric_changes_fold'
+                       AND tgrelid = to_regclass(format('%I.campaign_metric_changes', current_schema()))) THEN
+            LOCK TABLE generated_domains, campaigns IN SHARE UPDATE EXCLUSIVE MODE;
+        END IF;
         PERFORM set_config('lock_timeout', '900ms', true);
     END IF;
     filled := migration_transform();

@@ -28,6 +28,12 @@ BEGIN
             USING ERRCODE = 'undefined_table', HINT = 'There is nothing to restore from; use the pg_dump of the backup step.';
     END IF;
     IF current_setting('lock_timeout') = '0' THEN
+        IF NOT dry_run THEN
+            -- An autovacuum gives way to a lock that has waited for deadlock_timeout; whoever writes does not wait behind this.
+            PERFORM set_config('lock_timeout', (SELECT s.setting::integer + 1000 FROM pg_settings AS s
+                                                WHERE s.name = 'deadlock_timeout')::text || 'ms', true);
+            LOCK TABLE campaigns IN SHARE UPDATE EXCLUSIVE MODE;
+        END IF;
         PERFORM set_config('lock_timeout', '900ms', true);
     END IF;
     IF NOT dry_run THEN

@@ -25,14 +25,14 @@ LEAST_SHARE = 0.05
 async def rebuild_grown(database: Database, schema: str, limits: LockLimits, run_id: str, progress: Progress) -> None:
     """Build the indexes anew that hold a domain's status, where settling has written many; what is done is not done again.
 
-    No index is missing meanwhile, and nothing depends on it: one that cannot be built anew is named and stays as large as it is.
+    No index is missing meanwhile, and nothing depends on it: one that cannot be built anew is named and stays as large as it
+    is. Neither a rebuild nor what an earlier one has left is waited for longer than a lock may be.
 
     Raises:
         ConnectionLost: calling it again goes on from what is done.
     """
     async with run.work_session(database, schema, run_id, "index rebuilds") as connection:
-        await locks.set_limits(connection, limits, locks=False)
-        await drop_leftovers(connection)
+        await drop_leftovers(connection, limits)
         found = await find_grown(connection)
         for number, index in enumerate(found, start=1):
             name = index["name"]
@@ -44,21 +44,37 @@ async def rebuild_grown(database: Database, schema: str, limits: LockLimits, run
                     async with indexes.watched(database, connection, label, progress):
                         await connection.execute(index["statement"])
             except errors.StepFailed as failed:
-                log.warning("index %s stays as large as it is: %s", name, failed)
-                await drop_leftovers(connection)
-                continue
+                await drop_leftovers(connection, limits)
+                # The copy is another index. Where it bears the name already, only the old one could not go.
+                if await connection.fetchval("SELECT to_regclass($1)::oid::bigint", name) == index["oid"]:
+                    log.warning("index %s stays as large as it is: %s", name, failed)
+                    continue
             size = await connection.fetchval("SELECT pg_relation_size($1::text::regclass)", name)
             await run.note(connection, run_id, STEP, f"rebuilt index {name}")
             log.info("rebuilt index %s: %d bytes before, %d now", name, index["bytes"], size)
 
 
-async def drop_leftovers(connection: Connection) -> None:
-    """Drop the half-made copies that interrupted rebuilds of ours have left: they take writes and serve no query."""
+async def drop_leftovers(connection: Connection, limits: LockLimits) -> None:
+    """Drop the half-made copies that interrupted rebuilds of ours have left: they take writes and serve no query.
+
+    One that cannot go now is named; the next run drops it, or 000036 down does.
+
+    Raises:
+        ConnectionLost: the others are left, too.
+    """
+    # No writer queues behind these locks; sessions that are older are waited for, but not for ever.
+    await locks.set_limits(connection, limits, locks=False)
+    patience = f"{limits.lock_wait_limit_seconds * 1000:.0f}ms"
+    await connection.execute("SELECT set_config('lock_timeout', $1, false)", patience)
     if not await connection.fetchval(sql_files.query("has_saved_objects")):
         return
     for row in await connection.fetch(sql_files.query("list_rebuild_leftovers")):
         log.info("dropping %s, which an interrupted rebuild has left", row["name"])
-        await connection.execute(row["statement"])
+        try:
+            with translated(f"dropping {row['name']}", "The next run does it."):
+                await connection.execute(row["statement"])
+        except errors.StepFailed as failed:
+            log.warning("%s, which an interrupted rebuild has left, stays for now: %s", row["name"], failed)
 
 
 async def find_grown(connection: Connection, *, to_settle: int = 0) -> list[asyncpg.Record]:
@@ -72,10 +88,11 @@ async def find_grown(connection: Connection, *, to_settle: int = 0) -> list[asyn
         settled += await connection.fetchval("SELECT count(*) FROM migration_domain_status_changes")
     sizes = await connection.fetchrow(sql_files.query("measure_tables"))
     assert sizes is not None
-    if settled <= LEAST_SHARE * sizes["domains_rows"]:
+    few = LEAST_SHARE * sizes["domains_rows"]
+    if settled <= few:
         return []
     found = await connection.fetch(sql_files.query("list_status_indexes"))
-    if to_settle:
+    if to_settle > few:
         return found
     # Ours are marked as such, but not if a run was killed between the two.
     ours = {row["identity"] for row in await connection.fetch(sql_files.query("list_added_indexes"))}
@@ -83,5 +100,5 @@ async def find_grown(connection: Connection, *, to_settle: int = 0) -> list[asyn
     if not await connection.fetchval("SELECT to_regclass(format('%I.migration_ledger', current_schema())) IS NOT NULL"):
         return found
     names = [index["name"] for index in found]
-    done = {row["name"] for row in await connection.fetch(sql_files.query("list_status_rebuilds"), names)}
-    return [index for index in found if index["name"] not in done]
+    done = await connection.fetch(sql_files.query("list_status_rebuilds"), names, few - to_settle)
+    return [index for index in found if index["name"] not in {row["name"] for row in done}]

@@ -126,7 +126,7 @@ async def _take_back(
     # A golang-migrate at work is waited for before anything else; its locks are not held during index builds.
     async with golang_migrate.locked(connection, wait_seconds=limits.lock_wait_limit_seconds):
         await _check_version(connection, parameters)
-    await rebuilds.drop_leftovers(connection)
+    await rebuilds.drop_leftovers(connection, limits)
     restored = None
     if parameters.restore_data:
         progress("restoring campaigns", 0, None)

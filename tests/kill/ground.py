@@ -74,11 +74,12 @@ RICH_UP = [
     "CREATE INDEX CONCURRENTLY idx_domains_campaign_leads",
     "ALTER TABLE public.generated_domains DROP CONSTRAINT same_again",
     "DROP INDEX CONCURRENTLY idx_generated_domains_campaign_offset_valid",
+    "REINDEX INDEX CONCURRENTLY public.idx_generated_domains_validation",
     "COMMIT of -- 000035",
     "COMMIT of -- Indexes for queries by phase",
     "VACUUM (ANALYZE) generated_domains",
 ]
-ONLY_RICH = ("RENAME", "status_", "keep_domain", "active_campaigns_view", "by_status", "same_again")
+ONLY_RICH = ("RENAME", "REINDEX", "status_", "keep_domain", "active_campaigns_view", "by_status", "same_again")
 UP = [label for label in RICH_UP if not any(word in label for word in ONLY_RICH)]
 BACK = ["COMMIT of -- Takes back what 000036", "-- 000035 back", "COMMIT of -- 000035 back", "ANALYZE campaigns"]
 RICH_BACK = [

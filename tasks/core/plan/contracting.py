@@ -189,11 +189,12 @@ def _plan_rebuilds(lines: Lines) -> None:
     for index in facts.grown:
         if index["oid"] in gone:
             continue
-        name = facts.renamed.get(index["name"], index["name"])
+        # By then it may have given up its name.
+        bare = index["bare_name"]
+        statement, name = (index[key].replace(bare, facts.renamed.get(bare, bare)) for key in ("statement", "name"))
         # An entry takes some three times the work of reading its row, and a quarter of its bytes.
         lines.add(
-            index["statement"].replace(index["name"], name), UPDATE, index["table_name"],
-            seconds=3 * facts.speed.scan(4 * index["bytes"]),
+            statement, UPDATE, index["table_name"], seconds=3 * facts.speed.scan(4 * index["bytes"]), size=index["bytes"],
             note="it holds a status, and grows while statuses are settled; waits for transactions that are older than it",
             ledger=f"rebuilt index {name}",
         )  # fmt: skip

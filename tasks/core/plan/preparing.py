@@ -45,8 +45,8 @@ def plan_benchmark(lines: Lines, step: str) -> None:
     if speed.benchmark_seconds is None:
         seconds, note = 0.0, "how long they take could not be tried out"
     else:
-        seconds = speed.benchmark_seconds * (parameters.benchmark_rounds + 1)
-        note = f"{parameters.benchmark_rounds} rounds and a warm-up, as long as the legacy model takes"
+        seconds = speed.benchmark_seconds * (2 * parameters.benchmark_rounds + 1)
+        note = f"a warm-up and {parameters.benchmark_rounds} rounds of two, as long as the legacy model takes"
     lines.add(BENCHMARK, SHARE, TABLES, seconds=seconds, note=note)
 
 
