@@ -1,5 +1,6 @@
 -- What an interrupted rebuild of ours has left: invalid copies of indexes that we had begun to build anew.
 SELECT
+    c.oid::bigint AS oid,
     format('%I.%I', n.nspname, c.relname) AS name,
     format('DROP INDEX CONCURRENTLY IF EXISTS %I.%I', n.nspname, c.relname) AS statement
 FROM pg_index AS i
@@ -18,4 +19,4 @@ WHERE NOT (i.indisvalid AND i.indisready AND i.indislive)
         WHERE o.indrelid = i.indrelid
             AND (r.relname = copied.stem OR octet_length(c.relname) >= 60 AND starts_with(r.relname, copied.stem))
     )
-ORDER BY 1
+ORDER BY name

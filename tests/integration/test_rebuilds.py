@@ -13,6 +13,7 @@ import pytest
 from tasks.core import core_migrations, errors, indexes, rebuilds, rollback, run, sql_files, transform
 from tasks.core import plan as plans
 from tasks.core.database import Connection, Database, connect
+from tasks.core.preflight import run_preflight
 from tasks.core.progress import unheard
 from tasks.core.settings import LockLimits, MigrateParameters, RollbackParameters
 from tests.conftest import SampleFactory
@@ -147,6 +148,11 @@ async def test_what_a_killed_rebuild_has_left_goes_and_what_another_one_has_left
             await connection.execute(sql_files.query("save_rebuilt_index"), name)
         for name in ("by_status_ccnew", "by_status_ccnew1", cut, "by_tld_ccnew", "by_s_ccnew"):
             await leave_behind(connection, name)
+        report = await run_preflight(grown, PARAMETERS, for_apply=False)
+        remedies = {one.keys[0]: one.remedy for one in report.warnings if one.code == "invalid-index"}
+        assert {name for name, remedy in remedies.items() if "the run drops" in remedy} == {
+            "by_status_ccnew", "by_status_ccnew1", cut
+        }  # fmt: skip
         if goes_on == "forward":
             await contract(grown)
         elif goes_on == "back":

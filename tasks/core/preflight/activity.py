@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.core import catalog, run
+from tasks.core import catalog, run, sql_files
 from tasks.core.models import State
 from tasks.core.preflight.subject import Record, Subject, counted, listed
 
@@ -98,11 +98,17 @@ def _is_set_off(row: Record) -> bool:
 
 async def check_invalid_indexes(subject: Subject) -> None:
     """Indexes that a build left behind."""
+    ours = set()
+    if await subject.connection.fetchval(sql_files.query("has_saved_objects")):
+        ours = {row["oid"] for row in await subject.fetch("list_rebuild_leftovers")}
     for row in await subject.fetch("find_invalid_indexes", subject.oids):
+        name = row["description"]
         subject.warn(
             "invalid-index",
-            f"index {row['description']} is invalid: it takes writes and serves no query",
-            f"DROP INDEX CONCURRENTLY {row['description']}, or REINDEX INDEX CONCURRENTLY.",
+            f"index {name} is invalid: it takes writes and serves no query",
+            "Nothing: a rebuild of this migration was interrupted, and the run drops what it has left."
+            if row["oid"] in ours
+            else f"DROP INDEX CONCURRENTLY {name}, or REINDEX INDEX CONCURRENTLY.",
             [row["name"]],
         )
 
